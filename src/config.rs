@@ -134,6 +134,16 @@ impl Config {
     }
 }
 
+/// Reads `.env` in the working directory, and only there: a file further up belongs to something else. What is set
+/// already stays. Changes the environment: call it before there are threads.
+pub fn load_dotenv() -> Result<(), String> {
+    match dotenvy::from_path(".env") {
+        Err(dotenvy::Error::LineParse(..)) => Err(".env has a line that is not NAME=value".into()),
+        Err(error) if !error.not_found() => Err(format!(".env cannot be read: {error}")),
+        _ => Ok(()),
+    }
+}
+
 type Vars = HashMap<String, String>;
 
 /// The variables as text, without the empty ones: an empty value means unset.

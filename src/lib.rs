@@ -9,4 +9,5 @@ pub mod csv_file;
 pub mod engine;
 pub mod jobs;
 pub mod logging;
+pub mod routes;
 pub mod webhooks;

@@ -32,10 +32,13 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
 /// multicast and whatever is not assigned yet need no rules of their own.
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     let [a, b, ..] = ip.segments();
-    let special = (a == 0x2001 && b < 0x200) // protocol assignments, Teredo among them
-        || (a == 0x2001 && b == 0xdb8) // documentation
-        || a == 0x2002 // 6to4: tunnels to the IPv4 address inside
-        || (a == 0x3fff && b < 0x1000); // documentation
+    let special = matches!(
+        (a, b),
+        (0x2001, 0..0x200) // protocol assignments, Teredo among them
+            | (0x2001, 0xdb8) // documentation
+            | (0x2002, _) // 6to4: tunnels to the IPv4 address inside
+            | (0x3fff, 0..0x1000) // documentation
+    );
     a & 0xe000 == 0x2000 && !special
 }
 

@@ -132,7 +132,7 @@ impl ImportCsv {
             url,
             event: completed(&import),
         };
-        let payload = Payload::of(&webhook)?.with_jid(derived_jid(cx.jid()));
+        let payload = Payload::of(&webhook)?.with("jid", derived_jid(cx.jid()));
         cx.app.jobs.push(payload).await?;
         Ok(())
     }

@@ -84,6 +84,9 @@ const REMOVE: &str = "local removed = 0 \
     end \
     return removed";
 
+/// A key and its record: bytes, because whoever else writes to Redis may write anything.
+type Entry = (Vec<u8>, Vec<u8>);
+
 /// One step of a scan: removes what was uploaded before `oldest_kept`. Returns where to go on, 0 at the end, and how
 /// many records it removed.
 pub async fn prune(redis: &Redis, cursor: u64, oldest_kept: u64) -> RedisResult<(u64, u64)> {
@@ -96,7 +99,7 @@ pub async fn prune(redis: &Redis, cursor: u64, oldest_kept: u64) -> RedisResult<
                 .arg(200),
         )
         .await;
-    let (next, found): (u64, Vec<(Vec<u8>, Vec<u8>)>) = scan?;
+    let (next, found): (u64, Vec<Entry>) = scan?;
     let mut remove = redis::cmd("EVAL");
     remove.arg(REMOVE).arg(2).arg(RECORDS).arg(KEYS);
     let mut old = 0;
