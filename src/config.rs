@@ -3,18 +3,18 @@
 //! A bad value is one line that names the variable and what it accepts. The line never repeats the value: some are
 //! secrets, and one that was pasted into the wrong variable is a secret too.
 
+mod values;
+
 use std::collections::HashMap;
 use std::ffi::OsString;
-use std::fmt::Display;
-use std::ops::RangeInclusive;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::engine::{QueueList, RedisOptions, TlsVerify, WorkerOptions};
+use crate::engine::{QueueList, RedisOptions, WorkerOptions};
 use crate::logging::LogFormat;
 use crate::webhooks::SigningKey;
+use values::{api_token, flag, log_format, number, queues, seconds, tls_verify, webhook_key};
 
 /// The settings of one process. Deliberately not `Debug`: half of it is secret.
 pub struct Config {
@@ -188,84 +188,5 @@ fn redis_url(vars: &Vars) -> Result<String, String> {
     }
 }
 
-fn tls_verify(value: Option<String>) -> Result<TlsVerify, String> {
-    match value.as_deref() {
-        None | Some("full") => Ok(TlsVerify::Full),
-        Some("none") => Ok(TlsVerify::None),
-        Some(pin) if pin.starts_with("sha256:") => Err(
-            "REDIS_TLS_VERIFY=sha256:… is not honoured by this build yet: use full or none".into(),
-        ),
-        Some(_) => Err("REDIS_TLS_VERIFY accepts full or none".into()),
-    }
-}
-
-fn queues(value: Option<String>) -> Result<QueueList, String> {
-    value
-        .as_deref()
-        .unwrap_or("*")
-        .parse()
-        .map_err(|why| format!("QUEUES: {why}"))
-}
-
-fn log_format(value: Option<String>) -> Result<LogFormat, String> {
-    match value.as_deref() {
-        None | Some("text") => Ok(LogFormat::Text),
-        Some("json") => Ok(LogFormat::Json),
-        Some(_) => Err("LOG_FORMAT accepts text or json".into()),
-    }
-}
-
-fn flag(name: &str, value: Option<String>) -> Result<bool, String> {
-    match value.as_deref() {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => Err(format!("{name} accepts true or false")),
-    }
-}
-
-/// A token that cannot be sent in a header would lock everybody out.
-fn api_token(token: String) -> Result<String, String> {
-    match token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(token),
-        false => Err("API_TOKEN accepts printable ASCII without spaces".into()),
-    }
-}
-
-fn webhook_key(secret: String) -> Result<SigningKey, String> {
-    let parsed = SigningKey::parse(&secret);
-    parsed.ok_or_else(|| "WEBHOOK_SECRET accepts printable ASCII, or whsec_ and then base64".into())
-}
-
-fn seconds(name: &str, value: Option<String>, default: u64) -> Result<Duration, String> {
-    number(name, value, default, 0..=86_400).map(Duration::from_secs)
-}
-
-fn number<T>(
-    name: &str,
-    value: Option<String>,
-    default: T,
-    accepted: RangeInclusive<T>,
-) -> Result<T, String>
-where
-    T: FromStr + PartialOrd + Display,
-{
-    let Some(value) = value else {
-        return Ok(default);
-    };
-    let number = value
-        .trim()
-        .parse()
-        .ok()
-        .filter(|number| accepted.contains(number));
-    number.ok_or_else(|| {
-        format!(
-            "{name} accepts a whole number from {} to {}",
-            accepted.start(),
-            accepted.end()
-        )
-    })
-}
-
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;
