@@ -28,8 +28,8 @@ pub struct Config {
     pub queues: QueueList,
     /// What a stopping worker gives its running jobs.
     pub shutdown_timeout: Duration,
-    /// How long a job may run; `None` is as long as it likes.
-    pub job_timeout: Option<Duration>,
+    /// How long a job may run; zero is as long as it likes.
+    pub job_timeout: Duration,
     /// The bearer token of the sample endpoints; without one they answer only this machine.
     pub api_token: Option<String>,
     /// Signs outgoing webhooks.
@@ -105,14 +105,13 @@ impl Config {
     fn from_raw(raw: Raw) -> Result<Config, String> {
         let verify = tls_verify(raw.redis_tls_verify)?;
         let url = raw.redis_url.unwrap_or_else(|| LOCAL_REDIS.into());
-        let job_timeout = seconds("JOB_TIMEOUT", raw.job_timeout, 1800)?;
         Ok(Config {
             redis: RedisOptions::parse(&url, verify).map_err(|why| format!("REDIS_URL: {why}"))?,
             port: number("PORT", raw.port, 5006, 1..=65_535)?,
             concurrency: number("CONCURRENCY", raw.concurrency, 10, 1..=10_000)?,
             queues: queues(raw.queues)?,
             shutdown_timeout: seconds("SHUTDOWN_TIMEOUT", raw.shutdown_timeout, 25)?,
-            job_timeout: Some(job_timeout).filter(|timeout| !timeout.is_zero()),
+            job_timeout: seconds("JOB_TIMEOUT", raw.job_timeout, 1800)?,
             api_token: raw.api_token.map(api_token).transpose()?,
             webhook_key: raw.webhook_secret.map(webhook_key).transpose()?,
             webhook_allow_private: flag("WEBHOOK_ALLOW_PRIVATE", raw.webhook_allow_private)?,

@@ -4,6 +4,7 @@
 //! replaced as a whole when you upgrade.
 
 pub mod app;
+pub mod boot;
 pub mod config;
 pub mod csv_file;
 pub mod engine;

@@ -16,7 +16,7 @@ fn an_empty_environment_gives_the_documented_defaults() {
     let config = config(&[]).unwrap();
     assert_eq!((config.port, config.concurrency), (5006, 10));
     assert_eq!(config.shutdown_timeout, Duration::from_secs(25));
-    assert_eq!(config.job_timeout, Some(Duration::from_secs(1800)));
+    assert_eq!(config.job_timeout, Duration::from_secs(1800));
     assert_eq!(config.log_filter, "info");
     assert_eq!(config.log_format, LogFormat::Text);
     assert!(config.api_token.is_none() && config.webhook_key.is_none());
@@ -54,7 +54,7 @@ fn good_values_are_taken() {
     let config = config.unwrap();
     assert_eq!(
         (config.port, config.concurrency, config.job_timeout),
-        (8080, 10_000, None)
+        (8080, 10_000, Duration::ZERO)
     );
     assert_eq!(config.log_format, LogFormat::Json);
     assert!(config.webhook_allow_private && config.webhook_key.is_some() && config.dyno);

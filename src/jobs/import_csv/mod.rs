@@ -83,13 +83,14 @@ impl ImportCsv {
         packed: Vec<u8>,
     ) -> anyhow::Result<()> {
         let redis = &cx.app.redis;
-        set_state(cx, State::Running).await?;
         let text = cx
             .blocking(move || body::unpack(&packed))
             .await?
             .context("the stored file is damaged")?;
         let table = Table::open(&text, self.key.as_deref()).map_err(|reason| anyhow!(reason))?;
         let mut cursor = cx.cursor().await?.unwrap_or_else(|| Cursor::start(&table));
+        // Only now: the interruptions are known once the cursor is.
+        set_state(cx, State::Running).await?;
         loop {
             let piece = Piece::read(&table, cursor)?;
             if piece.next == cursor {
@@ -170,7 +171,7 @@ fn completed(import: &Import) -> serde_json::Value {
             "processed": import.processed,
             "total": import.total,
             "accepted": import.accepted,
-            "rejected": import.processed - import.accepted,
+            "rejected": import.processed.saturating_sub(import.accepted),
         },
     })
 }
