@@ -26,11 +26,7 @@ pub(crate) struct Address {
 
 #[derive(Clone)]
 enum Place {
-    Tcp {
-        host: String,
-        port: u16,
-        tls: Option<Tls>,
-    },
+    Tcp { host: String, port: u16, tls: Option<Tls> },
     Unix(PathBuf),
 }
 
@@ -113,40 +109,24 @@ impl fmt::Display for Address {
 }
 
 fn tcp(url: &Url, verify: Option<TlsVerify>) -> Result<Place, String> {
-    let host = url
-        .host_str()
-        .filter(|host| !host.is_empty())
-        .ok_or("the host is missing")?;
-    let host = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .to_owned();
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or("the host is missing")?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let tls = match verify {
         None => None,
         Some(verify) => {
             let name = ServerName::try_from(host.clone());
             let name = name.map_err(|_| "the host is no valid name for TLS".to_owned())?;
             let config = verify.config().map_err(|error| error.to_string())?;
-            Some(Tls {
-                name,
-                connector: TlsConnector::from(Arc::new(config)),
-            })
+            Some(Tls { name, connector: TlsConnector::from(Arc::new(config)) })
         }
     };
-    Ok(Place::Tcp {
-        host,
-        port: url.port().unwrap_or(6379),
-        tls,
-    })
+    Ok(Place::Tcp { host, port: url.port().unwrap_or(6379), tls })
 }
 
 /// `/0` in the path, or `?db=0` where the path is a socket's.
 fn database(url: &Url, unix: bool) -> Result<i64, String> {
-    let in_query = || {
-        url.query_pairs()
-            .find(|(name, _)| name == "db")
-            .map(|(_, db)| db.into_owned())
-    };
+    let in_query =
+        || url.query_pairs().find(|(name, _)| name == "db").map(|(_, db)| db.into_owned());
     let text = match unix {
         true => in_query().unwrap_or_default(),
         false => url.path().trim_start_matches('/').to_owned(),
@@ -160,9 +140,7 @@ fn database(url: &Url, unix: bool) -> Result<i64, String> {
 
 fn percent_decoded(text: &str) -> Result<String, String> {
     let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
-    decoded
-        .map(Cow::into_owned)
-        .map_err(|_| "an escape (%XX) in it is not UTF-8".to_owned())
+    decoded.map(Cow::into_owned).map_err(|_| "an escape (%XX) in it is not UTF-8".to_owned())
 }
 
 #[cfg(test)]
@@ -177,10 +155,7 @@ mod tests {
     fn addresses() {
         let address = parse("redis://:p%40s+s@example.com:7000/3").unwrap();
         assert_eq!(address.to_string(), "example.com:7000");
-        assert_eq!(
-            (address.password.as_deref(), address.db),
-            (Some("p@s+s"), 3)
-        );
+        assert_eq!((address.password.as_deref(), address.db), (Some("p@s+s"), 3));
         assert_eq!(address.username, None);
         assert!(parse("rediss://user:pw@[::1]/").unwrap().tls());
         assert_eq!(parse("redis://[::1]").unwrap().to_string(), "::1:6379");
@@ -190,19 +165,10 @@ mod tests {
 
     #[test]
     fn errors_say_what_is_wrong_and_hide_the_rest() {
-        let bad = [
-            "nonsense",
-            "http://:secret@h/",
-            "redis://:secret@/",
-            "redis://:secret@h/x",
-            "",
-        ];
+        let bad = ["nonsense", "http://:secret@h/", "redis://:secret@/", "redis://:secret@h/x", ""];
         for url in bad {
             let error = parse(url).err().unwrap();
-            assert!(
-                !error.is_empty() && !error.contains("secret"),
-                "{url}: {error}"
-            );
+            assert!(!error.is_empty() && !error.contains("secret"), "{url}: {error}");
         }
     }
 }

@@ -34,32 +34,18 @@ impl CronLine {
         let fields = expression.split_whitespace().count();
         anyhow::ensure!(fields == 5, "{expression:?} has {fields} fields, not five");
         let times = Cron::from_str(expression).with_context(|| format!("{expression:?}"))?;
-        Ok(CronLine {
-            name,
-            times,
-            payload,
-        })
+        Ok(CronLine { name, times, payload })
     }
 
     /// The latest slot that is not after `now` (epoch seconds).
     fn slot(&self, now: f64) -> Option<i64> {
         let now = DateTime::<Utc>::from_timestamp(now as i64, 0)?;
-        Some(
-            self.times
-                .find_previous_occurrence(&now, true)
-                .ok()?
-                .timestamp(),
-        )
+        Some(self.times.find_previous_occurrence(&now, true).ok()?.timestamp())
     }
 
     fn next(&self, now: f64) -> Option<i64> {
         let now = DateTime::<Utc>::from_timestamp(now as i64, 0)?;
-        Some(
-            self.times
-                .find_next_occurrence(&now, false)
-                .ok()?
-                .timestamp(),
-        )
+        Some(self.times.find_next_occurrence(&now, false).ok()?.timestamp())
     }
 }
 
@@ -102,16 +88,10 @@ fn pause(next: Option<i64>, now: f64) -> Duration {
 async fn enqueue(redis: &Redis, line: &CronLine, slot: i64, now: f64) -> RedisResult<bool> {
     let queue: String = line.payload.get("queue").unwrap_or_default();
     let payload = line.payload.clone().with("jid", new_jid());
-    let payload = payload
-        .with("created_at", Seconds(now))
-        .with("enqueued_at", Seconds(now));
+    let payload = payload.with("created_at", Seconds(now)).with("enqueued_at", Seconds(now));
     let mut script = scripts::CRON.prepare_invoke();
     script.arg(keys::CRON).arg(line.name).arg(slot);
-    script
-        .arg(keys::QUEUES)
-        .arg(&queue)
-        .arg(keys::queue(&queue))
-        .arg(payload.to_bytes());
+    script.arg(keys::QUEUES).arg(&queue).arg(keys::queue(&queue)).arg(payload.to_bytes());
     let enqueued: bool = redis.connection().await?.run(&script).await?;
     if enqueued {
         redis.wakes().pushed(&queue);

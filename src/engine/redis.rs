@@ -140,12 +140,7 @@ impl Redis {
     pub(crate) fn with_clock(options: RedisOptions, clock: Clock) -> Redis {
         let state = watch::Sender::new(State::Down("not connected yet".into()));
         let wakes = Arc::default();
-        let inner = Arc::new(Inner {
-            options,
-            state,
-            wakes,
-            clock,
-        });
+        let inner = Arc::new(Inner { options, state, wakes, clock });
         tokio::spawn(keep(Arc::downgrade(&inner)));
         Redis { inner }
     }
@@ -321,16 +316,8 @@ async fn open(inner: &Inner, number: u64) -> Result<(Connection, JoinHandle<()>)
     };
     let abort = driver.abort_handle();
     let deadline = inner.options.deadline;
-    let mut connection = Connection {
-        requests,
-        number,
-        tracking: false,
-        driver: abort,
-        deadline,
-    };
-    check(&connection, &inner.clock)
-        .await
-        .inspect_err(|_| connection.kill())?;
+    let mut connection = Connection { requests, number, tracking: false, driver: abort, deadline };
+    check(&connection, &inner.clock).await.inspect_err(|_| connection.kill())?;
     if resp3 {
         let mut tracking = redis::cmd("CLIENT");
         tracking.arg("TRACKING").arg("ON").arg("NOLOOP");
@@ -346,9 +333,8 @@ async fn handshake(
     let address = &inner.options.address;
     let stream = address.open().await?;
     // no response timeout of the crate's: it would drop a reply and keep the connection
-    let mut config = AsyncConnectionConfig::new()
-        .set_connection_timeout(None)
-        .set_response_timeout(None);
+    let mut config =
+        AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     if protocol == ProtocolVersion::RESP3 {
         let wakes = inner.wakes.clone();
         config = config.set_push_sender(move |push: PushInfo| {

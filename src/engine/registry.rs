@@ -41,10 +41,7 @@ pub(crate) type Performing = BoxFuture<'static, anyhow::Result<()>>;
 impl<A: Clone + Send + Sync + 'static> Registry<A> {
     /// An empty list; `app` is cloned into each job's context.
     pub fn new(app: A) -> Registry<A> {
-        Registry {
-            app,
-            handlers: Handlers::default(),
-        }
+        Registry { app, handlers: Handlers::default() }
     }
 
     /// Adds a job.
@@ -59,18 +56,9 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
             Ok(Box::pin(job.perform(JobContext::new(app.clone(), run))))
         };
         let start = Box::new(start);
-        let handler = Handler {
-            queue: J::QUEUE,
-            retry: J::RETRY,
-            timeout: J::TIMEOUT,
-            start,
-        };
+        let handler = Handler { queue: J::QUEUE, retry: J::RETRY, timeout: J::TIMEOUT, start };
         let twice = self.handlers.by_class.insert(J::CLASS, handler).is_some();
-        assert!(
-            !twice,
-            "two jobs are registered for the class {:?}",
-            J::CLASS
-        );
+        assert!(!twice, "two jobs are registered for the class {:?}", J::CLASS);
         self
     }
 
@@ -104,9 +92,7 @@ impl Handlers {
 
     /// The queues that our own jobs are pushed to.
     pub(crate) fn queues(&self) -> impl Iterator<Item = String> + '_ {
-        self.by_class
-            .values()
-            .map(|handler| handler.queue.to_owned())
+        self.by_class.values().map(|handler| handler.queue.to_owned())
     }
 }
 

@@ -28,10 +28,8 @@ pub struct ServerInfo {
 impl ServerInfo {
     /// Reads the reply of `INFO`.
     pub fn parse(text: &str) -> ServerInfo {
-        let facts: HashMap<&str, &str> = text
-            .lines()
-            .filter_map(|line| line.trim_end().split_once(':'))
-            .collect();
+        let facts: HashMap<&str, &str> =
+            text.lines().filter_map(|line| line.trim_end().split_once(':')).collect();
         let text = |name| facts.get(name).copied().unwrap_or_default();
         let number = |name| text(name).parse().unwrap_or(0);
         let (brand, version) = match (text("valkey_version"), text("redis_version")) {
@@ -39,11 +37,7 @@ impl ServerInfo {
             (version, _) => ("Valkey", version),
         };
         ServerInfo {
-            version: if version.is_empty() {
-                String::new()
-            } else {
-                format!("{brand} {version}")
-            },
+            version: if version.is_empty() { String::new() } else { format!("{brand} {version}") },
             used_memory: number("used_memory"),
             maxmemory: number("maxmemory"),
             policy: text("maxmemory_policy").to_owned(),
@@ -61,12 +55,7 @@ impl ServerInfo {
         let (valkey, major, minor) = self.release?;
         let wanted = if valkey { (7, 2) } else { (7, 0) };
         let old = (major, minor) < wanted;
-        old.then(|| {
-            format!(
-                "{} is too old: Redis 7.0 or Valkey 7.2 at least",
-                self.version
-            )
-        })
+        old.then(|| format!("{} is too old: Redis 7.0 or Valkey 7.2 at least", self.version))
     }
 
     /// Why this server cannot serve us now, if so.
@@ -114,10 +103,7 @@ mod tests {
             "redis_version:7.0.15\r\nrole:slave\r\nmaxmemory:26214400\r\naof_enabled:1\r\nmaxclients:20\r\n",
         );
         assert_eq!(info.version, "Redis 7.0.15");
-        assert_eq!(
-            (info.maxmemory, info.durability, info.maxclients),
-            (26_214_400, "aof", 20)
-        );
+        assert_eq!((info.maxmemory, info.durability, info.maxclients), (26_214_400, "aof", 20));
         assert!(info.not_ready().is_some());
     }
 }

@@ -78,12 +78,7 @@ impl Worker {
         registry: Registry<A>,
     ) -> Worker {
         let handlers = Arc::new(registry.into_handlers());
-        Worker {
-            options,
-            redis,
-            handlers,
-            chain: Chain::default(),
-        }
+        Worker { options, redis, handlers, chain: Chain::default() }
     }
 
     /// Adds middleware around every run: `async fn(call, next) -> anyhow::Result<()>`. The last
@@ -128,24 +123,14 @@ struct Engine {
 
 impl Engine {
     fn start(worker: Worker, lifecycle: Lifecycle) -> anyhow::Result<Engine> {
-        let Worker {
-            options,
-            redis,
-            handlers,
-            chain,
-        } = worker;
+        let Worker { options, redis, handlers, chain } = worker;
         let mut known: Vec<String> = handlers.queues().chain(["default".to_owned()]).collect();
         known.sort();
         known.dedup();
         let process = Arc::new(process(&options, &known, redis.clock().now()));
         let (inflight, counters) = (Arc::new(Inflight::default()), Arc::new(Counters::default()));
-        let session = Session::new(
-            redis.clone(),
-            process,
-            inflight.clone(),
-            counters.clone(),
-            options.ttl,
-        );
+        let session =
+            Session::new(redis.clone(), process, inflight.clone(), counters.clone(), options.ttl);
         let finisher = Finisher::new(session.clone(), inflight.clone());
         let processor = Arc::new(Processor {
             handlers: handlers.clone(),
@@ -197,16 +182,7 @@ impl Engine {
             std::future::pending().await // its end is no accident
         });
         let (intake, heartbeat) = (Some(intake_wait), Some(heartbeat.start()?));
-        Ok(Engine {
-            options,
-            processor,
-            inflight,
-            pulse,
-            permits,
-            intake,
-            heartbeat,
-            parts,
-        })
+        Ok(Engine { options, processor, inflight, pulse, permits, intake, heartbeat, parts })
     }
 
     /// The end, in order. It takes at most the grace and a second, whatever Redis does.
@@ -214,21 +190,14 @@ impl Engine {
         let began = Instant::now();
         let deadline = began + self.options.shutdown_timeout;
         let end = deadline + Duration::from_millis(800);
-        tracing::info!(
-            running = self.inflight.busy().len(),
-            "stopping: no new jobs from now on"
-        );
+        tracing::info!(running = self.inflight.busy().len(), "stopping: no new jobs from now on");
         // a fetch under way is awaited; what it brings goes straight back
         until(end, wait(self.intake.take())).await;
         until(deadline, self.all_ended()).await;
         let aborted = self.inflight.busy().len();
         self.processor.aborting.store(true, Ordering::Release);
         self.inflight.abort_all();
-        until(
-            (Instant::now() + Duration::from_millis(500)).min(end),
-            self.all_ended(),
-        )
-        .await;
+        until((Instant::now() + Duration::from_millis(500)).min(end), self.all_ended()).await;
         until(end, self.processor.finisher.drained()).await;
         self.pulse.stop();
         until(end, wait(self.heartbeat.take())).await;
@@ -273,16 +242,14 @@ async fn dump_on_request(inflight: Arc<Inflight>, lifecycle: Lifecycle) {
         lifecycle.dump_requested().await;
         let jobs = inflight.busy();
         tracing::info!(running = jobs.len(), "running jobs, as asked for:");
-        jobs.iter()
-            .for_each(|job| tracing::info!("  {}", describe(job)));
+        jobs.iter().for_each(|job| tracing::info!("  {}", describe(job)));
     }
 }
 
 fn process(options: &WorkerOptions, known: &[String], now: f64) -> Process {
     let weighted = options.queues.weighted();
     let queues = options.queues.resolve(known).into_iter();
-    let queues: Vec<(String, u32)> = queues
-        .map(|queue| (queue.name, if weighted { queue.weight } else { 0 }))
-        .collect();
+    let queues: Vec<(String, u32)> =
+        queues.map(|queue| (queue.name, if weighted { queue.weight } else { 0 })).collect();
     Process::new(options.concurrency, &queues, now)
 }
