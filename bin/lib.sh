@@ -44,6 +44,41 @@ stop() { # SECONDS PID...
   done
 }
 
+# From here on a signal is only noted, in `stopping`, and whatever is in `running` ("NAME:PID", or "NAME:-PID" for a
+# process group) is stopped at the exit. Redis goes last: a worker that stops gives its jobs back.
+begin() { # -> scratch, a directory
+  stopping='' running='' redis_pid=''
+  mkdir -p tmp
+  scratch=$(mktemp -d "tmp/${0##*/}.XXXXXX") || exit 1
+  trap 'stopping=yes' INT TERM HUP
+  trap finish EXIT
+}
+
+finish() {
+  if [ -n "$running" ]; then
+    say 'Stopping (running jobs have up to 30 seconds)'
+    # shellcheck disable=SC2046 # a list of ids
+    stop 35 $(for process in $running; do echo "${process#*:}"; done)
+  fi
+  [ -z "$redis_pid" ] || stop 10 "$redis_pid"
+  rm -rf "$scratch"
+  wait
+  say 'Stopped'
+}
+
+# A build is long enough to be interrupted: the shell sees a signal in `wait`, not while a command runs. The Procfile
+# names ./target, wherever this machine's cargo is told to build.
+build() {
+  say 'Building (the first time takes a minute or two)'
+  start cargo build --release --locked --target-dir target
+  running=cargo:-$!
+  wait "$!"
+  status=$?
+  [ -z "$stopping" ] || exit 0
+  running=''
+  [ "$status" = 0 ] || die 'the build failed'
+}
+
 alive() { # PID...
   for pid; do
     kill -s 0 "$pid" 2>/dev/null || return 1
