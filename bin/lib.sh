@@ -56,7 +56,7 @@ begin() { # -> scratch, a directory
 
 finish() {
   if [ -n "$running" ]; then
-    say 'Stopping (running jobs have up to 30 seconds)'
+    say 'Stopping (this may take 30 seconds)'
     # shellcheck disable=SC2046 # a list of ids
     stop 35 $(for process in $running; do echo "${process#*:}"; done)
   fi
