@@ -55,6 +55,7 @@ begin() { # -> scratch, a directory
 }
 
 finish() {
+  trap '' INT TERM HUP
   if [ -n "$running" ]; then
     say 'Stopping (this may take 30 seconds)'
     # shellcheck disable=SC2046 # a list of ids
@@ -110,7 +111,7 @@ get() { # URL
   if has curl; then
     curl --silent --fail --noproxy '*' --max-time 5 "$1"
   else
-    http_proxy='' wget -q -T 5 -O - "$1"
+    (unset http_proxy; exec wget -q -T 5 -O - "$1")
   fi
 }
 
