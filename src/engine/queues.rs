@@ -1,5 +1,6 @@
 //! `QUEUES`: which queues, in which order. Pure: text in, names out.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// A parsed `QUEUES` value: `critical:5,default:2,*,!low*`.
@@ -101,6 +102,17 @@ impl QueueList {
     /// Whether the order is drawn anew at each fetch.
     pub(crate) fn weighted(&self) -> bool {
         self.weighted
+    }
+}
+
+impl fmt::Display for QueueList {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let entries = self.entries.iter().map(|Entry { pattern, weight }| match self.weighted {
+            true => format!("{pattern}:{weight}"),
+            false => pattern.clone(),
+        });
+        let excluded = self.excluded.iter().map(|pattern| format!("!{pattern}"));
+        f.write_str(&entries.chain(excluded).collect::<Vec<_>>().join(","))
     }
 }
 

@@ -35,8 +35,8 @@ pub struct WorkerOptions {
     pub queues: QueueList,
     /// What running jobs get at a stop before they are given back.
     pub shutdown_timeout: Duration,
-    /// What a job may take unless it says otherwise; zero = no limit.
-    pub job_timeout: Duration,
+    /// What a job may take unless it says otherwise; `None` = no limit.
+    pub job_timeout: Option<Duration>,
     /// Between two heartbeats.
     pub beat: Duration,
     /// How long the record of a silent process lives; after that it counts as dead.
@@ -53,7 +53,7 @@ impl Default for WorkerOptions {
             concurrency: 10,
             queues: QueueList::default(),
             shutdown_timeout: Duration::from_secs(25),
-            job_timeout: Duration::from_secs(1_800),
+            job_timeout: Some(Duration::from_secs(1_800)),
             beat: Duration::from_secs(5),
             ttl: Duration::from_secs(20),
             reap: Duration::from_secs(4),
@@ -100,6 +100,12 @@ impl Worker {
             up = self.redis.up() => up?,
             () = lifecycle.stopping() => return Ok(()),
         }
+        self.redis.introduce().await;
+        let WorkerOptions { concurrency, queues, shutdown_timeout, .. } = &self.options;
+        tracing::info!(
+            "ready: {concurrency} jobs at once from the queues {queues}, {} s to finish at a stop",
+            shutdown_timeout.as_secs_f32()
+        );
         let mut engine = Engine::start(self, lifecycle.clone())?;
         tokio::select! {
             () = lifecycle.stopping() => engine.stop().await,
