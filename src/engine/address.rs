@@ -62,6 +62,12 @@ impl Address {
         })
     }
 
+    /// Whether the server's certificate is taken as it comes.
+    pub(crate) fn unverified(&self) -> bool {
+        let Place::Tcp { tls: Some(tls), .. } = &self.place else { return false };
+        tls.verify == TlsVerify::None
+    }
+
     /// How the stream is protected, for the line at boot.
     pub(crate) fn protection(&self) -> &'static str {
         match &self.place {

@@ -176,6 +176,11 @@ impl Redis {
         let Ok(info) = self.server_info().await else { return };
         let address = &self.inner.options.address;
         tracing::info!("{}, {}", info.summary(), address.protection());
+        if address.unverified() {
+            tracing::warn!(
+                "REDIS_TLS_VERIFY=none: the connection is encrypted, but anybody could be the server"
+            );
+        }
         if info.evicts() {
             tracing::warn!(
                 policy = info.policy,
