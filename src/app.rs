@@ -20,10 +20,6 @@ impl App {
     pub fn new(config: &Config) -> anyhow::Result<App> {
         let redis = Redis::connect(config.redis.clone());
         let webhooks = Webhooks::new(config.webhook_key.clone(), config.webhook_allow_private)?;
-        Ok(App {
-            jobs: Client::new(redis.clone()),
-            redis,
-            webhooks,
-        })
+        Ok(App { jobs: Client::new(redis.clone()), redis, webhooks })
     }
 }

@@ -86,9 +86,7 @@ impl Config {
     fn from_vars(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Config, String> {
         let vars = readable(vars);
         if let Some(name) = NOT_YET.iter().find(|name| vars.contains_key(**name)) {
-            return Err(format!(
-                "{name} is not honoured by this build yet: unset it"
-            ));
+            return Err(format!("{name} is not honoured by this build yet: unset it"));
         }
         let redis_url = redis_url(&vars)?;
         // envy lower-cases names: a stray `port` beside `PORT` would be a duplicate.
@@ -96,10 +94,7 @@ impl Config {
             .into_iter()
             .filter(|(name, _)| !name.bytes().any(|byte| byte.is_ascii_lowercase()));
         let raw: Raw = envy::from_iter(upper).map_err(|error| error.to_string())?;
-        Config::from_raw(Raw {
-            redis_url: Some(redis_url),
-            ..raw
-        })
+        Config::from_raw(Raw { redis_url: Some(redis_url), ..raw })
     }
 
     fn from_raw(raw: Raw) -> Result<Config, String> {
@@ -151,10 +146,7 @@ type Vars = HashMap<String, String>;
 fn readable(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Vars {
     vars.into_iter()
         .map(|(name, value)| {
-            (
-                name.to_string_lossy().into_owned(),
-                value.to_string_lossy().into_owned(),
-            )
+            (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
         })
         .filter(|(_, value)| !value.is_empty())
         .collect()
@@ -162,14 +154,9 @@ fn readable(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Vars {
 
 /// `REDIS_PROVIDER` is Sidekiq's convention: it holds the *name* of the variable an add-on sets.
 fn redis_url(vars: &Vars) -> Result<String, String> {
-    let name = vars
-        .get("REDIS_PROVIDER")
-        .map_or("REDIS_URL", String::as_str);
+    let name = vars.get("REDIS_PROVIDER").map_or("REDIS_URL", String::as_str);
     // The commonest mistake is to put the URL itself here, so the value is not repeated unless it can be a name.
-    if !name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    {
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         return Err(
             "REDIS_PROVIDER accepts the name of the variable that holds the Redis URL, not a URL"
                 .into(),

@@ -25,10 +25,8 @@ pub fn start(config: &Config) -> Result<(), String> {
     })?;
     // A reader that has gone (`web 2>&1 | head`) must not take the process along: by default the subscriber reports
     // a failed write with eprintln!, which panics.
-    let lines = fmt::layer()
-        .log_internal_errors(false)
-        .with_writer(io::stderr)
-        .with_ansi(colour(config));
+    let lines =
+        fmt::layer().log_internal_errors(false).with_writer(io::stderr).with_ansi(colour(config));
     // A dyno's log router stamps every line itself.
     let lines = match (config.log_format, config.dyno) {
         (LogFormat::Text, true) => lines.without_time().boxed(),
@@ -36,10 +34,7 @@ pub fn start(config: &Config) -> Result<(), String> {
         (LogFormat::Json, true) => lines.json().without_time().boxed(),
         (LogFormat::Json, false) => lines.json().boxed(),
     };
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
-        .init();
+    tracing_subscriber::registry().with(filter).with(lines).init();
     Ok(())
 }
 

@@ -44,10 +44,7 @@ pub struct Web {
 pub fn router(web: Web) -> Router {
     let sample = Router::new()
         // The limit is ours, because axum's own answers are not JSON and know no multipart.
-        .route(
-            "/imports",
-            post(upload::upload).layer(DefaultBodyLimit::disable()),
-        )
+        .route("/imports", post(upload::upload).layer(DefaultBodyLimit::disable()))
         .route("/imports/{jid}", get(import))
         .route("/imports/{jid}/events", get(events::events))
         .route("/records", get(list_records))
@@ -112,22 +109,12 @@ async fn ready(State(web): State<Web>) -> Result<impl IntoResponse, Error> {
 /// Headers every answer gets; the page brings a policy of its own.
 async fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    );
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
-        .or_insert(HeaderValue::from_static(
-            "default-src 'none'; frame-ancestors 'none'",
-        ));
-    headers
-        .entry(header::CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

@@ -36,10 +36,6 @@ async fn work(config: Config) -> anyhow::Result<()> {
     // First of all: a TERM that comes during the boot must find its handler.
     let lifecycle = Lifecycle::from_signals()?;
     let app = App::new(&config)?;
-    let worker = Worker::new(
-        config.worker_options(),
-        app.redis.clone(),
-        jobs::registry(app),
-    );
+    let worker = Worker::new(config.worker_options(), app.redis.clone(), jobs::registry(app));
     worker.run(lifecycle).await
 }

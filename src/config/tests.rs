@@ -6,9 +6,7 @@ fn config(vars: &[(&str, &str)]) -> Result<Config, String> {
 
 /// The message `vars` are refused with.
 fn refusal(vars: &[(&str, &str)]) -> String {
-    config(vars)
-        .err()
-        .unwrap_or_else(|| panic!("{vars:?} was accepted"))
+    config(vars).err().unwrap_or_else(|| panic!("{vars:?} was accepted"))
 }
 
 #[test]
@@ -99,8 +97,5 @@ fn what_is_not_honoured_yet_is_refused_by_name() {
 #[test]
 fn a_dyno_without_redis_is_told_the_command() {
     let line = refusal(&[("DYNO", "web.1")]);
-    assert!(
-        line.contains("heroku addons:create heroku-redis:mini"),
-        "{line}"
-    );
+    assert!(line.contains("heroku addons:create heroku-redis:mini"), "{line}");
 }

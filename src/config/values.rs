@@ -13,19 +13,16 @@ pub(super) fn tls_verify(value: Option<String>) -> Result<TlsVerify, String> {
     match value.as_deref() {
         None | Some("full") => Ok(TlsVerify::Full),
         Some("none") => Ok(TlsVerify::None),
-        Some(pin) if pin.starts_with("sha256:") => Err(
-            "REDIS_TLS_VERIFY=sha256:… is not honoured by this build yet: use full or none".into(),
-        ),
+        Some(pin) if pin.starts_with("sha256:") => {
+            Err("REDIS_TLS_VERIFY=sha256:… is not honoured by this build yet: use full or none"
+                .into())
+        }
         Some(_) => Err("REDIS_TLS_VERIFY accepts full or none".into()),
     }
 }
 
 pub(super) fn queues(value: Option<String>) -> Result<QueueList, String> {
-    value
-        .as_deref()
-        .unwrap_or("*")
-        .parse()
-        .map_err(|why| format!("QUEUES: {why}"))
+    value.as_deref().unwrap_or("*").parse().map_err(|why| format!("QUEUES: {why}"))
 }
 
 pub(super) fn log_format(value: Option<String>) -> Result<LogFormat, String> {
@@ -73,16 +70,8 @@ where
     let Some(value) = value else {
         return Ok(default);
     };
-    let number = value
-        .trim()
-        .parse()
-        .ok()
-        .filter(|number| accepted.contains(number));
+    let number = value.trim().parse().ok().filter(|number| accepted.contains(number));
     number.ok_or_else(|| {
-        format!(
-            "{name} accepts a whole number from {} to {}",
-            accepted.start(),
-            accepted.end()
-        )
+        format!("{name} accepts a whole number from {} to {}", accepted.start(), accepted.end())
     })
 }

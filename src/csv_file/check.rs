@@ -17,20 +17,14 @@ pub struct Checked<'a> {
 pub fn check<'a>(bytes: &'a [u8], key: Option<&str>) -> Result<Checked<'a>, String> {
     let text = text(bytes)?;
     if let Some(line) = unclosed_quote(text.as_bytes(), delimiter(text)) {
-        return Err(format!(
-            "the quote that opens on line {line} is never closed"
-        ));
+        return Err(format!("the quote that opens on line {line} is never closed"));
     }
     let table = Table::open(text, key)?;
     let rows = table.rows(table.first_row()).count() as u64;
     if rows == 0 {
         return Err("the file has a header line but no rows".into());
     }
-    Ok(Checked {
-        text,
-        rows,
-        stored_len: rows * table.names_len() as u64 + text.len() as u64,
-    })
+    Ok(Checked { text, rows, stored_len: rows * table.names_len() as u64 + text.len() as u64 })
 }
 
 fn text(bytes: &[u8]) -> Result<&str, String> {

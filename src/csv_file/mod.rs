@@ -27,19 +27,11 @@ impl<'a> Table<'a> {
     /// The error is a sentence for the person who sent the file.
     pub fn open(text: &'a str, key: Option<&str>) -> Result<Table<'a>, String> {
         let delimiter = delimiter(text);
-        let header = Rows::new(text, delimiter, Place::START)
-            .next()
-            .ok_or("the file is empty")?;
+        let header = Rows::new(text, delimiter, Place::START).next().ok_or("the file is empty")?;
         let columns: Vec<String> = header.fields.iter().map(str::to_owned).collect();
         check_names(&columns)?;
         let key = key_index(&columns, key)?;
-        Ok(Table {
-            text,
-            delimiter,
-            columns,
-            key,
-            first_row: header.next,
-        })
+        Ok(Table { text, delimiter, columns, key, first_row: header.next })
     }
 
     /// Where the first row after the header begins.
@@ -58,36 +50,23 @@ impl<'a> Table<'a> {
         if found != wanted {
             return Err(format!(
                 "{} fields: {found} instead of {wanted}",
-                if found < wanted {
-                    "too few"
-                } else {
-                    "too many"
-                }
+                if found < wanted { "too few" } else { "too many" }
             ));
         }
         match row.fields.get(self.key) {
             Some(key) if !key.is_empty() => Ok(key),
-            _ => Err(format!(
-                "the key column {} is empty",
-                quoted(&self.columns[self.key])
-            )),
+            _ => Err(format!("the key column {} is empty", quoted(&self.columns[self.key]))),
         }
     }
 
     /// A row as a JSON object, its columns in the order of the file.
     pub fn json(&self, row: &Row) -> serde_json::Result<String> {
-        serde_json::to_string(&Object {
-            columns: &self.columns,
-            row,
-        })
+        serde_json::to_string(&Object { columns: &self.columns, row })
     }
 
     /// What the column names cost in every record.
     fn names_len(&self) -> usize {
-        self.columns
-            .iter()
-            .map(|name| name.len() + r#""":"","#.len())
-            .sum()
+        self.columns.iter().map(|name| name.len() + r#""":"","#.len()).sum()
     }
 }
 
@@ -118,10 +97,7 @@ fn delimiter(text: &str) -> u8 {
         }
     }
     let most = counts.iter().map(|(_, count)| *count).max();
-    counts
-        .iter()
-        .find(|(_, count)| Some(*count) == most)
-        .map_or(b',', |(known, _)| *known)
+    counts.iter().find(|(_, count)| Some(*count) == most).map_or(b',', |(known, _)| *known)
 }
 
 /// One column may go without a name, as the index column of an exported data frame does: its name is "".
@@ -134,10 +110,7 @@ fn check_names(columns: &[String]) -> Result<(), String> {
         Some(name) if name.is_empty() => {
             Err("the header line has more than one column without a name".into())
         }
-        Some(name) => Err(format!(
-            "the header line has two columns named {}",
-            quoted(name)
-        )),
+        Some(name) => Err(format!("the header line has two columns named {}", quoted(name))),
         None => Ok(()),
     }
 }
@@ -146,11 +119,7 @@ fn key_index(columns: &[String], key: Option<&str>) -> Result<usize, String> {
     let Some(key) = key else { return Ok(0) };
     columns.iter().position(|name| name == key).ok_or_else(|| {
         let known: Vec<String> = columns.iter().take(50).map(|name| quoted(name)).collect();
-        format!(
-            "key: there is no column {}; the columns are {}",
-            quoted(key),
-            known.join(", ")
-        )
+        format!("key: there is no column {}; the columns are {}", quoted(key), known.join(", "))
     })
 }
 

@@ -17,10 +17,7 @@ impl Place {
 
     /// The same text, further on.
     fn to(self, offset: usize, text: &[u8]) -> Place {
-        Place {
-            offset,
-            line: self.line + line_ends(text, self.offset, offset),
-        }
+        Place { offset, line: self.line + line_ends(text, self.offset, offset) }
     }
 }
 
@@ -49,22 +46,11 @@ impl<'a> Rows<'a> {
         // One byte early, on the line end of the row before, which the reader skips: at the very start of its input
         // it would take U+FEFF for a byte order mark, and a resumed import would differ from one in a single go.
         // But not at the end of a file without a last line end: that byte would be a row.
-        let base = if place.offset < text.len() {
-            place.offset.saturating_sub(1)
-        } else {
-            text.len()
-        };
+        let base =
+            if place.offset < text.len() { place.offset.saturating_sub(1) } else { text.len() };
         let mut builder = ReaderBuilder::new();
-        builder
-            .has_headers(false)
-            .flexible(true)
-            .delimiter(delimiter);
-        Rows {
-            text,
-            reader: builder.from_reader(&text[base..]),
-            base,
-            place,
-        }
+        builder.has_headers(false).flexible(true).delimiter(delimiter);
+        Rows { text, reader: builder.from_reader(&text[base..]), base, place }
     }
 }
 
@@ -84,11 +70,7 @@ impl Iterator for Rows<'_> {
         let start = self.place.to(self.place.offset + blank, self.text);
         let end = self.base + self.reader.position().byte() as usize;
         self.place = start.to(end, self.text);
-        Some(Row {
-            line: start.line,
-            fields,
-            next: self.place,
-        })
+        Some(Row { line: start.line, fields, next: self.place })
     }
 }
 

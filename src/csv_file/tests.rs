@@ -21,10 +21,7 @@ fn rows_resumed(text: &str) -> Vec<(u64, Vec<String>)> {
 }
 
 fn row(line: u64, fields: &[&str]) -> (u64, Vec<String>) {
-    (
-        line,
-        fields.iter().map(|field| (*field).to_owned()).collect(),
-    )
+    (line, fields.iter().map(|field| (*field).to_owned()).collect())
 }
 
 #[test]
@@ -106,22 +103,13 @@ fn an_unusable_file_is_refused_with_a_reason() {
     ];
     for (bytes, reason) in cases {
         let refusal = check(bytes, None).err().unwrap_or_default();
-        assert!(
-            refusal.contains(reason),
-            "{:?}: {refusal:?}",
-            String::from_utf8_lossy(bytes)
-        );
+        assert!(refusal.contains(reason), "{:?}: {refusal:?}", String::from_utf8_lossy(bytes));
     }
 }
 
 #[test]
 fn quotes_that_are_not_at_the_start_of_a_field_are_text() {
-    for text in [
-        "a,b\n1,5\"\n",
-        "a,b\n1,\"x\"y\"\n",
-        "a,b\n1,\"\"\"\"",
-        "a\n \"x\n",
-    ] {
+    for text in ["a,b\n1,5\"\n", "a,b\n1,\"x\"y\"\n", "a,b\n1,\"\"\"\"", "a\n \"x\n"] {
         assert!(check(text.as_bytes(), None).is_ok(), "{text:?}");
     }
 }
@@ -131,10 +119,7 @@ fn the_key_column_is_looked_up_by_name() {
     assert_eq!(Table::open("id,name\n1,x", Some("name")).unwrap().key, 1);
     assert_eq!(Table::open("\u{20}id,name\n1,x", None).unwrap().key, 0);
     let refusal = Table::open("id,name\n1,x", Some("Name")).err().unwrap();
-    assert_eq!(
-        refusal,
-        "key: there is no column \"Name\"; the columns are \"id\", \"name\""
-    );
+    assert_eq!(refusal, "key: there is no column \"Name\"; the columns are \"id\", \"name\"");
 }
 
 #[test]
@@ -161,21 +146,10 @@ fn a_record_keeps_the_order_of_the_columns() {
 #[test]
 fn a_bad_row_has_a_reason() {
     let table = Table::open("id,b\n1\n1,2,3\n,2\n1,2", None).unwrap();
-    let reasons: Vec<_> = table
-        .rows(table.first_row())
-        .map(|row| table.key_of(&row).err())
-        .collect();
-    assert_eq!(
-        reasons[0].as_deref(),
-        Some("too few fields: 1 instead of 2")
-    );
-    assert_eq!(
-        reasons[1].as_deref(),
-        Some("too many fields: 3 instead of 2")
-    );
-    assert_eq!(
-        reasons[2].as_deref(),
-        Some("the key column \"id\" is empty")
-    );
+    let reasons: Vec<_> =
+        table.rows(table.first_row()).map(|row| table.key_of(&row).err()).collect();
+    assert_eq!(reasons[0].as_deref(), Some("too few fields: 1 instead of 2"));
+    assert_eq!(reasons[1].as_deref(), Some("too many fields: 3 instead of 2"));
+    assert_eq!(reasons[2].as_deref(), Some("the key column \"id\" is empty"));
     assert_eq!(reasons[3], None);
 }

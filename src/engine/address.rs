@@ -26,11 +26,7 @@ pub(crate) struct Address {
 
 #[derive(Clone)]
 enum Place {
-    Tcp {
-        host: String,
-        port: u16,
-        tls: Option<Tls>,
-    },
+    Tcp { host: String, port: u16, tls: Option<Tls> },
     Unix(PathBuf),
 }
 
@@ -38,6 +34,7 @@ enum Place {
 struct Tls {
     name: ServerName<'static>,
     connector: TlsConnector,
+    verify: TlsVerify,
 }
 
 /// Any byte stream to a server.
@@ -65,9 +62,22 @@ impl Address {
         })
     }
 
+    /// Whether the server's certificate is taken as it comes.
+    pub(crate) fn unverified(&self) -> bool {
+        let Place::Tcp { tls: Some(tls), .. } = &self.place else { return false };
+        tls.verify == TlsVerify::None
+    }
+
     /// How the stream is protected, for the line at boot.
-    pub(crate) fn tls(&self) -> bool {
-        matches!(self.place, Place::Tcp { tls: Some(_), .. })
+    pub(crate) fn protection(&self) -> &'static str {
+        match &self.place {
+            Place::Unix(_) => "unix socket",
+            Place::Tcp { tls: None, .. } => "no TLS",
+            Place::Tcp { tls: Some(Tls { verify: TlsVerify::Full, .. }), .. } => "TLS, verified",
+            Place::Tcp { tls: Some(Tls { verify: TlsVerify::None, .. }), .. } => {
+                "TLS, NOT VERIFIED"
+            }
+        }
     }
 
     /// Opens a stream to the server.
@@ -79,7 +89,7 @@ impl Address {
                 stream.set_nodelay(true)?;
                 match tls {
                     None => Ok(Box::new(stream)),
-                    Some(Tls { name, connector }) => {
+                    Some(Tls { name, connector, .. }) => {
                         Ok(Box::new(connector.connect(name.clone(), stream).await?))
                     }
                 }
@@ -113,40 +123,24 @@ impl fmt::Display for Address {
 }
 
 fn tcp(url: &Url, verify: Option<TlsVerify>) -> Result<Place, String> {
-    let host = url
-        .host_str()
-        .filter(|host| !host.is_empty())
-        .ok_or("the host is missing")?;
-    let host = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .to_owned();
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or("the host is missing")?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let tls = match verify {
         None => None,
         Some(verify) => {
             let name = ServerName::try_from(host.clone());
             let name = name.map_err(|_| "the host is no valid name for TLS".to_owned())?;
             let config = verify.config().map_err(|error| error.to_string())?;
-            Some(Tls {
-                name,
-                connector: TlsConnector::from(Arc::new(config)),
-            })
+            Some(Tls { name, connector: TlsConnector::from(Arc::new(config)), verify })
         }
     };
-    Ok(Place::Tcp {
-        host,
-        port: url.port().unwrap_or(6379),
-        tls,
-    })
+    Ok(Place::Tcp { host, port: url.port().unwrap_or(6379), tls })
 }
 
 /// `/0` in the path, or `?db=0` where the path is a socket's.
 fn database(url: &Url, unix: bool) -> Result<i64, String> {
-    let in_query = || {
-        url.query_pairs()
-            .find(|(name, _)| name == "db")
-            .map(|(_, db)| db.into_owned())
-    };
+    let in_query =
+        || url.query_pairs().find(|(name, _)| name == "db").map(|(_, db)| db.into_owned());
     let text = match unix {
         true => in_query().unwrap_or_default(),
         false => url.path().trim_start_matches('/').to_owned(),
@@ -160,9 +154,7 @@ fn database(url: &Url, unix: bool) -> Result<i64, String> {
 
 fn percent_decoded(text: &str) -> Result<String, String> {
     let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
-    decoded
-        .map(Cow::into_owned)
-        .map_err(|_| "an escape (%XX) in it is not UTF-8".to_owned())
+    decoded.map(Cow::into_owned).map_err(|_| "an escape (%XX) in it is not UTF-8".to_owned())
 }
 
 #[cfg(test)]
@@ -177,12 +169,9 @@ mod tests {
     fn addresses() {
         let address = parse("redis://:p%40s+s@example.com:7000/3").unwrap();
         assert_eq!(address.to_string(), "example.com:7000");
-        assert_eq!(
-            (address.password.as_deref(), address.db),
-            (Some("p@s+s"), 3)
-        );
+        assert_eq!((address.password.as_deref(), address.db), (Some("p@s+s"), 3));
         assert_eq!(address.username, None);
-        assert!(parse("rediss://user:pw@[::1]/").unwrap().tls());
+        assert_eq!(parse("rediss://user:pw@[::1]/").unwrap().protection(), "TLS, NOT VERIFIED");
         assert_eq!(parse("redis://[::1]").unwrap().to_string(), "::1:6379");
         let socket = parse("unix:///tmp/r.sock?db=2").unwrap();
         assert_eq!((socket.to_string().as_str(), socket.db), ("/tmp/r.sock", 2));
@@ -190,19 +179,10 @@ mod tests {
 
     #[test]
     fn errors_say_what_is_wrong_and_hide_the_rest() {
-        let bad = [
-            "nonsense",
-            "http://:secret@h/",
-            "redis://:secret@/",
-            "redis://:secret@h/x",
-            "",
-        ];
+        let bad = ["nonsense", "http://:secret@h/", "redis://:secret@/", "redis://:secret@h/x", ""];
         for url in bad {
             let error = parse(url).err().unwrap();
-            assert!(
-                !error.is_empty() && !error.contains("secret"),
-                "{url}: {error}"
-            );
+            assert!(!error.is_empty() && !error.contains("secret"), "{url}: {error}");
         }
     }
 }

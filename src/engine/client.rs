@@ -91,10 +91,7 @@ impl Payload {
 impl Client {
     /// A client on this connection.
     pub fn new(redis: Redis) -> Client {
-        Client {
-            redis,
-            chain: Chain::default(),
-        }
+        Client { redis, chain: Chain::default() }
     }
 
     /// Adds middleware: `async fn(payload, next) -> Result<Payload, EnqueueError>`. It may add
@@ -177,10 +174,7 @@ impl Client {
         let batch = Batch::sort(payloads, now);
         let connection = self.redis.connection().await?;
         connection.pipe::<()>(&batch.commands()).await?;
-        batch
-            .queues
-            .keys()
-            .for_each(|queue| self.redis.wakes().pushed(queue));
+        batch.queues.keys().for_each(|queue| self.redis.wakes().pushed(queue));
         if !batch.scheduled.is_empty() {
             self.redis.wakes().scheduled();
         }
@@ -211,11 +205,7 @@ impl Batch {
                 None => {
                     payload.set("enqueued_at", Seconds(now));
                     let queue = payload.get("queue").unwrap_or_default();
-                    batch
-                        .queues
-                        .entry(queue)
-                        .or_default()
-                        .push(payload.to_bytes());
+                    batch.queues.entry(queue).or_default().push(payload.to_bytes());
                 }
             }
         }
@@ -230,10 +220,7 @@ impl Batch {
             pipe.cmd("SADD").arg(keys::QUEUES).arg(names).ignore();
         }
         for (queue, payloads) in &self.queues {
-            pipe.cmd("LPUSH")
-                .arg(keys::queue(queue))
-                .arg(payloads)
-                .ignore();
+            pipe.cmd("LPUSH").arg(keys::queue(queue)).arg(payloads).ignore();
         }
         if !self.scheduled.is_empty() {
             pipe.cmd("ZADD").arg(keys::SCHEDULE);
@@ -253,16 +240,10 @@ fn validate(payload: &Payload) -> Result<(), EnqueueError> {
     if payload.class().is_empty() {
         return invalid("`class` must be a text");
     }
-    if payload
-        .raw("args")
-        .is_none_or(|args| !args.starts_with('['))
-    {
+    if payload.raw("args").is_none_or(|args| !args.starts_with('[')) {
         return invalid("`args` must be an array");
     }
-    if payload
-        .get::<String>("queue")
-        .is_none_or(|queue| queue.is_empty())
-    {
+    if payload.get::<String>("queue").is_none_or(|queue| queue.is_empty()) {
         return invalid("`queue` must name a queue");
     }
     if !at {

@@ -94,10 +94,7 @@ impl<A> JobContext<A> {
     /// How often this job was interrupted, or its process died, after a first checkpoint. Known
     /// once `cursor` was called.
     pub fn interruptions(&self) -> u32 {
-        self.run
-            .iteration()
-            .earlier
-            .saturating_sub(self.run.attempt - 1)
+        self.run.iteration().earlier.saturating_sub(self.run.attempt - 1)
     }
 
     /// Notes how far the job is, for those who watch: the next checkpoint that is written takes
@@ -112,9 +109,7 @@ impl<A> JobContext<A> {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> anyhow::Result<T> {
-        tokio::task::spawn_blocking(work)
-            .await
-            .context("the blocking part of the job panicked")
+        tokio::task::spawn_blocking(work).await.context("the blocking part of the job panicked")
     }
 }
 
@@ -159,14 +154,7 @@ impl Run {
             progress: None,
         };
         let iteration = Mutex::new(iteration);
-        Arc::new(Run {
-            delivery,
-            attempt,
-            last,
-            lifecycle,
-            session,
-            iteration,
-        })
+        Arc::new(Run { delivery, attempt, last, lifecycle, session, iteration })
     }
 
     /// When the job last showed progress: its start or its last checkpoint.
@@ -182,12 +170,10 @@ impl Run {
 
     async fn load(&self) -> Option<Vec<u8>> {
         let mut read = cmd("HMGET");
-        read.arg(keys::iteration(self.delivery.jid()))
-            .arg(&["c", "ex", "rt"]);
+        read.arg(keys::iteration(self.delivery.jid())).arg(&["c", "ex", "rt"]);
         type Saved = (Option<Vec<u8>>, Option<u32>, Option<f64>);
-        let (cursor, executions, runtime): Saved = self
-            .persist(async |lease| lease.connection.query(&read).await)
-            .await;
+        let (cursor, executions, runtime): Saved =
+            self.persist(async |lease| lease.connection.query(&read).await).await;
         let mut iteration = self.iteration();
         if !iteration.loaded && iteration.saved.is_none() {
             iteration.earlier = executions.unwrap_or(0);
@@ -214,16 +200,13 @@ impl Run {
     fn save_due(&self) -> bool {
         let mut iteration = self.iteration();
         iteration.seen = Instant::now();
-        iteration
-            .saved
-            .is_none_or(|saved| saved.elapsed() >= CHECKPOINT_EVERY)
+        iteration.saved.is_none_or(|saved| saved.elapsed() >= CHECKPOINT_EVERY)
     }
 
     async fn save(&self, cursor: Vec<u8>) -> anyhow::Result<()> {
         loop {
-            let saved: i64 = self
-                .persist(async |lease| self.save_script(lease, &cursor).await)
-                .await;
+            let saved: i64 =
+                self.persist(async |lease| self.save_script(lease, &cursor).await).await;
             match saved {
                 1 => break,
                 0 => bail!(Stop::LostLease),
@@ -238,9 +221,7 @@ impl Run {
     async fn save_script(&self, lease: &Lease, cursor: &[u8]) -> RedisResult<i64> {
         let (executions, runtime, progress) = {
             let iteration = self.iteration();
-            let progress = iteration
-                .progress
-                .map(|(current, total)| format!("{current}/{total}"));
+            let progress = iteration.progress.map(|(current, total)| format!("{current}/{total}"));
             (
                 iteration.earlier + 1,
                 iteration.runtime + iteration.began.elapsed().as_secs_f64(),
@@ -249,21 +230,10 @@ impl Run {
         };
         let jid = self.delivery.jid();
         let mut script = scripts::CHECKPOINT.prepare_invoke();
-        script
-            .arg(self.session.identity())
-            .arg(lease.number)
-            .arg(&self.session.inflight_key);
+        script.arg(self.session.identity()).arg(lease.number).arg(&self.session.inflight_key);
         script.arg(self.delivery.field.to_string());
-        script
-            .arg(keys::iteration(jid))
-            .arg(keys::ITERATION_TTL.as_secs())
-            .arg(cursor);
-        script
-            .arg(executions)
-            .arg(runtime)
-            .arg(keys::RESCUES)
-            .arg(jid)
-            .arg(progress);
+        script.arg(keys::iteration(jid)).arg(keys::ITERATION_TTL.as_secs()).arg(cursor);
+        script.arg(executions).arg(runtime).arg(keys::RESCUES).arg(jid).arg(progress);
         lease.connection.run(&script).await
     }
 
@@ -284,8 +254,6 @@ impl Run {
     }
 
     fn iteration(&self) -> MutexGuard<'_, Iteration> {
-        self.iteration
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.iteration.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,7 +3,6 @@
 //! (the latest one), since what counts is the last slot that Redis remembers.
 
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -15,7 +14,6 @@ use tokio::time::sleep;
 use super::keys;
 use super::payload::{Payload, Seconds, new_jid};
 use super::redis::Redis;
-use super::registry::Handlers;
 use super::scripts;
 
 /// A name, times and a job.
@@ -34,41 +32,27 @@ impl CronLine {
         let fields = expression.split_whitespace().count();
         anyhow::ensure!(fields == 5, "{expression:?} has {fields} fields, not five");
         let times = Cron::from_str(expression).with_context(|| format!("{expression:?}"))?;
-        Ok(CronLine {
-            name,
-            times,
-            payload,
-        })
+        Ok(CronLine { name, times, payload })
     }
 
     /// The latest slot that is not after `now` (epoch seconds).
     fn slot(&self, now: f64) -> Option<i64> {
         let now = DateTime::<Utc>::from_timestamp(now as i64, 0)?;
-        Some(
-            self.times
-                .find_previous_occurrence(&now, true)
-                .ok()?
-                .timestamp(),
-        )
+        Some(self.times.find_previous_occurrence(&now, true).ok()?.timestamp())
     }
 
     fn next(&self, now: f64) -> Option<i64> {
         let now = DateTime::<Utc>::from_timestamp(now as i64, 0)?;
-        Some(
-            self.times
-                .find_next_occurrence(&now, false)
-                .ok()?
-                .timestamp(),
-        )
+        Some(self.times.find_next_occurrence(&now, false).ok()?.timestamp())
     }
 }
 
 /// Enqueues what is due, for the life of the process.
-pub(crate) async fn run(redis: Redis, handlers: Arc<Handlers>) {
-    let mut tried = vec![0; handlers.cron.len()];
+pub(crate) async fn run(redis: Redis, lines: Vec<CronLine>) {
+    let mut tried = vec![0; lines.len()];
     loop {
         let now = redis.clock().now();
-        for (line, tried) in handlers.cron.iter().zip(&mut tried) {
+        for (line, tried) in lines.iter().zip(&mut tried) {
             let Some(slot) = line.slot(now).filter(|slot| slot > tried) else {
                 continue;
             };
@@ -88,7 +72,7 @@ pub(crate) async fn run(redis: Redis, handlers: Arc<Handlers>) {
                 }
             }
         }
-        let next = handlers.cron.iter().filter_map(|line| line.next(now)).min();
+        let next = lines.iter().filter_map(|line| line.next(now)).min();
         sleep(pause(next, redis.clock().now())).await;
     }
 }
@@ -102,16 +86,10 @@ fn pause(next: Option<i64>, now: f64) -> Duration {
 async fn enqueue(redis: &Redis, line: &CronLine, slot: i64, now: f64) -> RedisResult<bool> {
     let queue: String = line.payload.get("queue").unwrap_or_default();
     let payload = line.payload.clone().with("jid", new_jid());
-    let payload = payload
-        .with("created_at", Seconds(now))
-        .with("enqueued_at", Seconds(now));
+    let payload = payload.with("created_at", Seconds(now)).with("enqueued_at", Seconds(now));
     let mut script = scripts::CRON.prepare_invoke();
     script.arg(keys::CRON).arg(line.name).arg(slot);
-    script
-        .arg(keys::QUEUES)
-        .arg(&queue)
-        .arg(keys::queue(&queue))
-        .arg(payload.to_bytes());
+    script.arg(keys::QUEUES).arg(&queue).arg(keys::queue(&queue)).arg(payload.to_bytes());
     let enqueued: bool = redis.connection().await?.run(&script).await?;
     if enqueued {
         redis.wakes().pushed(&queue);

@@ -45,16 +45,8 @@ impl Fetcher {
     ) -> Fetcher {
         let known: HashSet<String> = known.into_iter().collect();
         let (serving, batch, largest) = (Vec::new(), 0, 8 << 10);
-        let mut fetcher = Fetcher {
-            session,
-            inflight,
-            decided,
-            list,
-            known,
-            serving,
-            batch,
-            largest,
-        };
+        let mut fetcher =
+            Fetcher { session, inflight, decided, list, known, serving, batch, largest };
         fetcher.resolve();
         fetcher
     }
@@ -155,10 +147,7 @@ impl Fetcher {
                     continue;
                 };
                 largest = largest.max(raw.len());
-                let field = Field {
-                    batch: self.batch,
-                    index: deliveries.len() as u32 + 1,
-                };
+                let field = Field { batch: self.batch, index: deliveries.len() as u32 + 1 };
                 deliveries.push(Delivery::new(field, queue.clone(), raw));
             }
         }
@@ -193,10 +182,7 @@ impl Fetcher {
         let names = queues.into_iter().map(|queue| queue.name.clone());
         let mut names: Vec<String> = names.collect();
         let rest = names.split_off(names.len().min(MAX_QUEUES));
-        self.session
-            .redis
-            .wakes()
-            .put_back(rest.iter().map(|name| keys::queue(name)));
+        self.session.redis.wakes().put_back(rest.iter().map(|name| keys::queue(name)));
         Ok(names)
     }
 
@@ -206,12 +192,8 @@ impl Fetcher {
         read.arg(keys::QUEUES);
         let names: Vec<Vec<u8>> = lease.connection.query(&read).await?;
         // a name that is not UTF-8 cannot be in `QUEUES` either
-        let names = names
-            .into_iter()
-            .filter_map(|name| String::from_utf8(name).ok());
-        Ok(names
-            .filter(|name| self.known.insert(name.clone()))
-            .collect())
+        let names = names.into_iter().filter_map(|name| String::from_utf8(name).ok());
+        Ok(names.filter(|name| self.known.insert(name.clone())).collect())
     }
 
     fn resolve(&mut self) {

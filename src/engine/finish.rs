@@ -43,26 +43,14 @@ struct Ending {
 impl Finisher {
     pub(crate) fn new(session: Arc<Session>, inflight: Arc<Inflight>) -> Arc<Finisher> {
         let (wake, idle) = (Notify::new(), Notify::new());
-        Arc::new(Finisher {
-            session,
-            inflight,
-            endings: Mutex::default(),
-            wake,
-            idle,
-        })
+        Arc::new(Finisher { session, inflight, endings: Mutex::default(), wake, idle })
     }
 
     /// Records the outcome of a delivery; the first one counts. Never waits, so that nothing can
     /// come between the end of a job and the record of it.
     pub(crate) fn finish(&self, delivery: Arc<Delivery>, fate: Fate) {
         if delivery.finish() {
-            self.with(|endings| {
-                endings.waiting.push(Ending {
-                    delivery,
-                    fate,
-                    resent: false,
-                })
-            });
+            self.with(|endings| endings.waiting.push(Ending { delivery, fate, resent: false }));
             self.wake.notify_one();
         }
     }
@@ -148,8 +136,7 @@ impl Finisher {
             Ok(removed) => {
                 let first_time = batch.iter().filter(|ending| !ending.resent).count();
                 self.count_lost(first_time.saturating_sub(removed), &batch);
-                self.inflight
-                    .remove(batch.iter().map(|ending| ending.delivery.field));
+                self.inflight.remove(batch.iter().map(|ending| ending.delivery.field));
                 (Vec::new(), None)
             }
             Err(error) => {
@@ -182,10 +169,7 @@ impl Finisher {
 
     async fn send_one(&self, lease: &Lease, ending: &Ending) -> RedisResult<Option<Vec<Value>>> {
         let mut script = scripts::FINISH.prepare_invoke();
-        script
-            .arg(&self.session.inflight_key)
-            .arg(ending.delivery.field.to_string())
-            .arg("");
+        script.arg(&self.session.inflight_key).arg(ending.delivery.field.to_string()).arg("");
         let now = self.session.redis.clock().now();
         for command in commands(&ending.delivery, &ending.fate, now) {
             script.arg(command.len()).arg(command);
@@ -213,13 +197,8 @@ impl Finisher {
 
     /// Jobs that were not in our hash any more: another process runs them, or did.
     fn count_lost(&self, lost: usize, endings: &[Ending]) {
-        let known = endings
-            .iter()
-            .filter(|ending| ending.delivery.lost())
-            .count();
-        self.session
-            .counters
-            .event("lost_leases", lost.saturating_sub(known) as u64);
+        let known = endings.iter().filter(|ending| ending.delivery.lost()).count();
+        self.session.counters.event("lost_leases", lost.saturating_sub(known) as u64);
     }
 
     /// ZADD answers 0 when the same bytes were there already: two jobs have become one.
@@ -231,18 +210,11 @@ impl Finisher {
 
     fn count_trimmed(&self, removed: &[Value]) {
         let number = |value: &Value| {
-            if let Value::Int(n) = value {
-                *n as u64
-            } else {
-                0
-            }
+            if let Value::Int(n) = value { *n as u64 } else { 0 }
         };
         let trimmed = removed.iter().map(number).sum();
         if trimmed > 0 {
-            tracing::warn!(
-                jobs = trimmed,
-                "the dead set was full or held very old jobs: trimmed"
-            );
+            tracing::warn!(jobs = trimmed, "the dead set was full or held very old jobs: trimmed");
             self.session.counters.event("dead_trimmed", trimmed);
         }
     }
@@ -257,9 +229,7 @@ impl Finisher {
 fn commands(delivery: &Delivery, fate: &Fate, now: f64) -> Vec<Vec<Vec<u8>>> {
     let words = |words: &[&[u8]]| words.iter().map(|word| word.to_vec()).collect::<Vec<_>>();
     match fate {
-        Fate::Done {
-            iterated: Some(jid),
-        } => vec![
+        Fate::Done { iterated: Some(jid) } => vec![
             words(&[b"DEL", keys::iteration(jid).as_bytes()]),
             words(&[b"HDEL", keys::RESCUES.as_bytes(), jid.as_bytes()]),
         ],
@@ -269,11 +239,7 @@ fn commands(delivery: &Delivery, fate: &Fate, now: f64) -> Vec<Vec<Vec<u8>>> {
         Fate::Dead { payload } => bury(payload, now),
         Fate::Return => vec![
             words(&[b"SADD", keys::QUEUES.as_bytes(), delivery.queue.as_bytes()]),
-            words(&[
-                b"RPUSH",
-                keys::queue(&delivery.queue).as_bytes(),
-                &delivery.raw,
-            ]),
+            words(&[b"RPUSH", keys::queue(&delivery.queue).as_bytes(), &delivery.raw]),
         ],
     }
 }
@@ -281,9 +247,7 @@ fn commands(delivery: &Delivery, fate: &Fate, now: f64) -> Vec<Vec<Vec<u8>>> {
 /// The commands that put a payload into the dead set and keep that in bounds.
 pub(crate) fn bury(payload: &[u8], now: f64) -> Vec<Vec<Vec<u8>>> {
     let trim = |command: &str, from: &str, to: String| {
-        [command, keys::DEAD, from, &to]
-            .map(|word| word.as_bytes().to_vec())
-            .to_vec()
+        [command, keys::DEAD, from, &to].map(|word| word.as_bytes().to_vec()).to_vec()
     };
     let oldest = now - keys::DEAD_TTL.as_secs_f64();
     vec![
@@ -294,10 +258,5 @@ pub(crate) fn bury(payload: &[u8], now: f64) -> Vec<Vec<Vec<u8>>> {
 }
 
 fn add(key: &str, score: f64, member: &[u8]) -> Vec<Vec<u8>> {
-    vec![
-        b"ZADD".to_vec(),
-        key.into(),
-        score.to_string().into(),
-        member.to_vec(),
-    ]
+    vec![b"ZADD".to_vec(), key.into(), score.to_string().into(), member.to_vec()]
 }

@@ -39,21 +39,15 @@ async fn all(
 ) -> Result<u64, (u64, redis::RedisError)> {
     let mut moved = 0;
     // first of all the lease, so that no fetch that is still on its way takes anything
-    leave(session, lease)
-        .await
-        .map_err(|error| (moved, error))?;
+    leave(session, lease).await.map_err(|error| (moved, error))?;
     let mut rest = inflight.busy();
     while !rest.is_empty() {
         let step = rest.split_off(rest.len() - step(&rest));
-        let back = requeue(session, lease, &step)
-            .await
-            .map_err(|error| (moved, error))?;
+        let back = requeue(session, lease, &step).await.map_err(|error| (moved, error))?;
         inflight.remove(step.iter().map(|delivery| delivery.field));
         moved += back;
     }
-    leave(session, lease)
-        .await
-        .map_err(|error| (moved, error))?;
+    leave(session, lease).await.map_err(|error| (moved, error))?;
     Ok(moved)
 }
 
@@ -71,11 +65,7 @@ fn step(rest: &[Arc<Delivery>]) -> usize {
 /// Newest first: each goes to the very head, so the oldest ends up as the next to run.
 async fn requeue(session: &Session, lease: &Lease, step: &[Arc<Delivery>]) -> RedisResult<u64> {
     let mut script = scripts::REQUEUE.prepare_invoke();
-    script
-        .arg(&session.inflight_key)
-        .arg("")
-        .arg(keys::QUEUES)
-        .arg(keys::QUEUE_PREFIX);
+    script.arg(&session.inflight_key).arg("").arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
     script.arg(keys::RESCUES).arg(0);
     for delivery in step.iter().rev() {
         script.arg(delivery.field.to_string()).arg("").arg("");
@@ -86,14 +76,7 @@ async fn requeue(session: &Session, lease: &Lease, step: &[Arc<Delivery>]) -> Re
 async fn leave(session: &Session, lease: &Lease) -> RedisResult<i64> {
     let identity = session.identity();
     let mut script = scripts::LEAVE.prepare_invoke();
-    script
-        .arg(identity)
-        .arg(&session.inflight_key)
-        .arg(keys::OWNERS)
-        .arg(keys::PROCESSES);
-    script
-        .arg(0)
-        .arg(keys::work(identity))
-        .arg(keys::workers(identity));
+    script.arg(identity).arg(&session.inflight_key).arg(keys::OWNERS).arg(keys::PROCESSES);
+    script.arg(0).arg(keys::work(identity)).arg(keys::workers(identity));
     lease.connection.run(&script).await
 }

@@ -60,9 +60,7 @@ impl Pulse {
     fn beaten(&self) {
         let mut unbroken = self.unbroken.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let since = unbroken
-            .filter(|(_, last)| last.elapsed() < self.ttl)
-            .map(|(since, _)| since);
+        let since = unbroken.filter(|(_, last)| last.elapsed() < self.ttl).map(|(since, _)| since);
         *unbroken = Some((since.unwrap_or(now), now));
     }
 
@@ -103,32 +101,21 @@ impl Heartbeat {
     /// Starts the thread; the receiver resolves when it has ended.
     pub(crate) fn start(self) -> anyhow::Result<oneshot::Receiver<()>> {
         let (ended, wait) = oneshot::channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        thread::Builder::new()
-            .name("heartbeat".to_owned())
-            .spawn(move || {
-                runtime.block_on(self.run());
-                let _ = ended.send(());
-            })?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
+            runtime.block_on(self.run());
+            let _ = ended.send(());
+        })?;
         Ok(wait)
     }
 
     async fn run(self) {
         let main = &self.session.redis;
         let redis = Redis::with_clock(main.options().clone(), main.clock().clone());
-        let mut beats = Beats {
-            heartbeat: &self,
-            redis,
-            unsent: None,
-            number: 0,
-            rtt: Duration::ZERO,
-        };
-        let (mut beat, mut commands) = (
-            interval(self.every),
-            interval(COMMANDS_EVERY.min(self.every)),
-        );
+        let mut beats =
+            Beats { heartbeat: &self, redis, unsent: None, number: 0, rtt: Duration::ZERO };
+        let (mut beat, mut commands) =
+            (interval(self.every), interval(COMMANDS_EVERY.min(self.every)));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         commands.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut stalled = false;
@@ -148,12 +135,8 @@ impl Heartbeat {
         let late = self.pulse.runtime_late();
         match (stalled, late > STALLED) {
             (false, true) => {
-                let jobs: Vec<String> = self
-                    .inflight
-                    .busy()
-                    .iter()
-                    .map(|job| describe(job))
-                    .collect();
+                let jobs: Vec<String> =
+                    self.inflight.busy().iter().map(|job| describe(job)).collect();
                 tracing::warn!(
                     ?late,
                     ?jobs,
@@ -173,12 +156,7 @@ impl Heartbeat {
 /// A running job in one line, without its arguments.
 pub(crate) fn describe(job: &Delivery) -> String {
     let seconds = job.since.elapsed().unwrap_or_default().as_secs();
-    format!(
-        "{} {} on {} for {seconds} s",
-        job.class(),
-        job.jid(),
-        job.queue
-    )
+    format!("{} {} on {} for {seconds} s", job.class(), job.jid(), job.queue)
 }
 
 struct Beats<'a> {
@@ -235,29 +213,16 @@ impl Beats<'_> {
             rtt_micros: self.rtt.as_micros(),
         };
         let record = session.process.record(&vitals);
-        script
-            .arg(session.identity())
-            .arg(session.ttl.as_millis() as u64);
-        script
-            .arg(keys::PROCESSES)
-            .arg(self.number)
-            .arg(record.len())
-            .arg(record);
+        script.arg(session.identity()).arg(session.ttl.as_millis() as u64);
+        script.arg(keys::PROCESSES).arg(self.number).arg(record.len()).arg(record);
     }
 
     fn put_work(&self, script: &mut ScriptInvocation<'_>, busy: &[Arc<Delivery>]) {
         let identity = self.heartbeat.session.identity();
-        script
-            .arg(2)
-            .arg(keys::work(identity))
-            .arg(keys::workers(identity));
+        script.arg(2).arg(keys::work(identity)).arg(keys::workers(identity));
         script.arg(busy.len() * 2);
         for job in busy {
-            let since = job
-                .since
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default()
-                .as_secs();
+            let since = job.since.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
             let payload = String::from_utf8_lossy(&job.raw);
             let entry = json!({"queue": &*job.queue, "payload": payload, "run_at": since});
             script.arg(job.field.to_string()).arg(entry.to_string());
@@ -266,8 +231,7 @@ impl Beats<'_> {
 
     async fn commands(&mut self) {
         let mut pop = cmd("RPOP");
-        pop.arg(keys::signals(self.heartbeat.session.identity()))
-            .arg(10);
+        pop.arg(keys::signals(self.heartbeat.session.identity())).arg(10);
         let names: RedisResult<Option<Vec<String>>> = self.redis.query(&pop).await;
         for name in names.ok().flatten().unwrap_or_default() {
             self.heartbeat.lifecycle.command(&name);
@@ -278,18 +242,11 @@ impl Beats<'_> {
 fn put_counters(script: &mut ScriptInvocation<'_>, increments: &Increments, now: f64) {
     let day = DateTime::<Utc>::from_timestamp(now as i64, 0).unwrap_or_default();
     let day = day.format("%Y-%m-%d").to_string();
-    for (kind, by) in [
-        ("processed", increments.processed),
-        ("failed", increments.failed),
-    ] {
+    for (kind, by) in [("processed", increments.processed), ("failed", increments.failed)] {
         if by > 0 {
             script.arg(keys::stat(kind, None)).arg("").arg(by).arg(0);
             let ttl = keys::STAT_TTL.as_secs();
-            script
-                .arg(keys::stat(kind, Some(&day)))
-                .arg("")
-                .arg(by)
-                .arg(ttl);
+            script.arg(keys::stat(kind, Some(&day))).arg("").arg(by).arg(ttl);
         }
     }
     for (name, by) in &increments.events {

@@ -22,10 +22,7 @@ pub(crate) struct Field {
 impl Field {
     pub(crate) fn parse(text: &str) -> Option<Field> {
         let (batch, index) = text.split_once(':')?;
-        Some(Field {
-            batch: batch.parse().ok()?,
-            index: index.parse().ok()?,
-        })
+        Some(Field { batch: batch.parse().ok()?, index: index.parse().ok()? })
     }
 }
 
@@ -153,10 +150,7 @@ impl Inflight {
         let mut table = self.lock();
         table.pending = None;
         for delivery in deliveries {
-            let held = Held {
-                delivery: delivery.clone(),
-                running: None,
-            };
+            let held = Held { delivery: delivery.clone(), running: None };
             table.held.insert(delivery.field, held);
         }
     }
@@ -180,10 +174,7 @@ impl Inflight {
     pub(crate) fn compare(&self, fields: &[Field]) -> Findings {
         let table = self.lock();
         let decides = matches!(table.pending, Some((_, Pending::Doubtful)));
-        let mut findings = Findings {
-            decides,
-            ..Findings::default()
-        };
+        let mut findings = Findings { decides, ..Findings::default() };
         for field in fields {
             match table.pending {
                 Some((batch, Pending::Awaited)) if batch == field.batch => {}
@@ -207,21 +198,14 @@ impl Inflight {
     /// Everything held, oldest first.
     pub(crate) fn all(&self) -> Vec<Arc<Delivery>> {
         let table = self.lock();
-        let mut all: Vec<_> = table
-            .held
-            .values()
-            .map(|held| held.delivery.clone())
-            .collect();
+        let mut all: Vec<_> = table.held.values().map(|held| held.delivery.clone()).collect();
         all.sort_unstable_by_key(|delivery| delivery.field);
         all
     }
 
     /// Jobs that run (their outcome is not known yet).
     pub(crate) fn busy(&self) -> Vec<Arc<Delivery>> {
-        self.all()
-            .into_iter()
-            .filter(|delivery| !delivery.finished())
-            .collect()
+        self.all().into_iter().filter(|delivery| !delivery.finished()).collect()
     }
 
     /// Ends every run at its next await.
@@ -264,10 +248,7 @@ mod tests {
         inflight.doubts(2);
         let field = |batch, index| Field { batch, index };
         let found = inflight.compare(&[field(1, 1), field(2, 1), field(1, 9)]);
-        assert_eq!(
-            (found.adopt, found.stale),
-            (vec![field(2, 1)], vec![field(1, 9)])
-        );
+        assert_eq!((found.adopt, found.stale), (vec![field(2, 1)], vec![field(1, 9)]));
         assert_eq!((found.lost, found.decides), (1, true));
         assert!(gone.lost() && !kept.lost() && !done.lost());
     }
@@ -276,9 +257,6 @@ mod tests {
     fn an_awaited_batch_is_left_alone() {
         let inflight = Inflight::default();
         inflight.awaits(5);
-        assert_eq!(
-            inflight.compare(&[Field { batch: 5, index: 1 }]),
-            Findings::default()
-        );
+        assert_eq!(inflight.compare(&[Field { batch: 5, index: 1 }]), Findings::default());
     }
 }

@@ -41,10 +41,7 @@ impl Intake {
                 ready = ready => ready,
                 () = lifecycle.reached(Phase::Quiet) => return,
             };
-            let deliveries = self
-                .fetcher
-                .fetch(&lease, permits.num_permits(), poll)
-                .await;
+            let deliveries = self.fetcher.fetch(&lease, permits.num_permits(), poll).await;
             let found = !deliveries.is_empty();
             self.start(deliveries, permits);
             if poll || !lease.connection.tracking {

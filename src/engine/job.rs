@@ -118,17 +118,9 @@ mod tests {
 
     #[test]
     fn positional_arguments_of_other_languages_decode() {
-        assert_eq!(
-            decode::<Named>("[7,null]").unwrap(),
-            Named { id: 7, note: None }
-        );
-        assert_eq!(
-            decode::<Named>(r#"[{"id":7}]"#).unwrap(),
-            Named { id: 7, note: None }
-        );
-        let event = Event {
-            data: serde_json::json!({"a": 1}),
-        };
+        assert_eq!(decode::<Named>("[7,null]").unwrap(), Named { id: 7, note: None });
+        assert_eq!(decode::<Named>(r#"[{"id":7}]"#).unwrap(), Named { id: 7, note: None });
+        let event = Event { data: serde_json::json!({"a": 1}) };
         assert_eq!(decode::<Event>(r#"[{"a":1}]"#).unwrap(), event);
         assert_eq!(decode::<Event>(r#"[{"data":{"a":1}}]"#).unwrap(), event);
     }

@@ -38,10 +38,7 @@ impl Default for Lifecycle {
 impl Lifecycle {
     /// One that only `quiet` and `stop` move: for tests and embedding.
     pub fn new() -> Lifecycle {
-        Lifecycle {
-            phase: watch::Sender::new(Phase::Running),
-            dump: Arc::default(),
-        }
+        Lifecycle { phase: watch::Sender::new(Phase::Running), dump: Arc::default() }
     }
 
     /// A worker's: TERM, INT and HUP stop, TSTP quiets, TTIN lists the running jobs. Repeats

@@ -80,17 +80,13 @@ pub(crate) struct Chain<In, Out> {
 
 impl<In, Out> Clone for Chain<In, Out> {
     fn clone(&self) -> Self {
-        Chain {
-            links: self.links.clone(),
-        }
+        Chain { links: self.links.clone() }
     }
 }
 
 impl<In, Out> Default for Chain<In, Out> {
     fn default() -> Self {
-        Chain {
-            links: Arc::new([]),
-        }
+        Chain { links: Arc::new([]) }
     }
 }
 
@@ -109,12 +105,7 @@ impl<In: 'static, Out: 'static> Chain<In, Out> {
     }
 
     pub(crate) fn run(&self, input: In, end: End<In, Out>) -> BoxFuture<'static, Out> {
-        Rest {
-            links: self.links.clone(),
-            at: 0,
-            end,
-        }
-        .run(input)
+        Rest { links: self.links.clone(), at: 0, end }.run(input)
     }
 }
 
@@ -129,17 +120,10 @@ mod tests {
             next.run(text + "a").await + "A"
         });
         chain.add(|text: String, next: Rest<String, String>| async move {
-            if text.starts_with('-') {
-                text
-            } else {
-                next.run(text + "b").await + "B"
-            }
+            if text.starts_with('-') { text } else { next.run(text + "b").await + "B" }
         });
         let run = |input: &str| {
-            chain.run(
-                input.to_owned(),
-                Box::new(|text| Box::pin(async move { text + "." })),
-            )
+            chain.run(input.to_owned(), Box::new(|text| Box::pin(async move { text + "." })))
         };
         assert_eq!(run("").await, "ab.BA");
         assert_eq!(run("-").await, "-aA");

@@ -24,9 +24,7 @@ impl Payload {
             serde_json::Value::Array(args) => args,
             other => vec![other],
         };
-        let mut payload = Payload {
-            fields: Vec::with_capacity(8),
-        };
+        let mut payload = Payload { fields: Vec::with_capacity(8) };
         payload.set("retry", true);
         payload.set("queue", "default");
         payload.set("class", class);
@@ -114,9 +112,7 @@ impl<'de> Deserialize<'de> for Payload {
                 f.write_str("a job: a JSON object")
             }
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Payload, M::Error> {
-                let mut payload = Payload {
-                    fields: Vec::with_capacity(12),
-                };
+                let mut payload = Payload { fields: Vec::with_capacity(12) };
                 while let Some((name, raw)) = map.next_entry()? {
                     payload.put(name, raw); // a repeated name: the last one counts, as in Ruby
                 }
@@ -145,9 +141,7 @@ impl<'a> Head<'a> {
 
     /// Failures so far: `retry_count` is 0 after the first one.
     pub(crate) fn failures(&self) -> u32 {
-        let count = self
-            .retry_count
-            .and_then(|raw| serde_json::from_str::<u32>(raw).ok());
+        let count = self.retry_count.and_then(|raw| serde_json::from_str::<u32>(raw).ok());
         count.map_or(0, |count| count.saturating_add(1))
     }
 
@@ -265,10 +259,7 @@ mod tests {
         payload.set("failed_at", Seconds(1_700_000_000.0));
         let text = String::from_utf8(payload.to_bytes()).unwrap();
         assert!(text.starts_with(std::str::from_utf8(&raw[..raw.len() - 1]).unwrap()));
-        assert!(
-            text.ends_with(r#","error_message":"é/\n","failed_at":1700000000.0}"#),
-            "{text}"
-        );
+        assert!(text.ends_with(r#","error_message":"é/\n","failed_at":1700000000.0}"#), "{text}");
     }
 
     #[test]
@@ -282,37 +273,20 @@ mod tests {
         let head = Head::parse(br#"{"class":7,"jid":null,"retry":"x","retry_count":-1,"args":[]}"#);
         let head = head.unwrap();
         assert_eq!((head.class.as_deref(), head.jid.as_deref()), (None, None));
-        assert_eq!(
-            (head.retry(), head.failures(), head.args),
-            (None, 0, Some("[]"))
-        );
+        assert_eq!((head.retry(), head.failures(), head.args), (None, 0, Some("[]")));
     }
 
     #[test]
     fn no_object_is_no_payload() {
-        for bad in [
-            &b"[]"[..],
-            b"",
-            b"{",
-            b"{}x",
-            b"\"a\"",
-            b"{\"a\":\xff}",
-            b"null",
-        ] {
-            assert!(
-                Payload::parse(bad).is_err() && Head::parse(bad).is_err(),
-                "{bad:?}"
-            );
+        for bad in [&b"[]"[..], b"", b"{", b"{}x", b"\"a\"", b"{\"a\":\xff}", b"null"] {
+            assert!(Payload::parse(bad).is_err() && Head::parse(bad).is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn jids_look_like_sidekiqs() {
         let jid = new_jid();
-        assert!(
-            jid.len() == 24 && jid.bytes().all(|b| b.is_ascii_hexdigit()),
-            "{jid}"
-        );
+        assert!(jid.len() == 24 && jid.bytes().all(|b| b.is_ascii_hexdigit()), "{jid}");
         assert_ne!(jid, new_jid());
     }
 }

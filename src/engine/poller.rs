@@ -56,11 +56,7 @@ async fn pass(redis: &Redis) -> RedisResult<(Option<f64>, u64)> {
         first.cmd("SCARD").arg(keys::PROCESSES);
         type First = Vec<(Vec<u8>, f64)>;
         let (retry, schedule, live): (First, First, u64) = redis.pipe(&first).await?;
-        let next = retry
-            .iter()
-            .chain(&schedule)
-            .map(|(_, score)| *score)
-            .reduce(f64::min);
+        let next = retry.iter().chain(&schedule).map(|(_, score)| *score).reduce(f64::min);
         if next.is_none_or(|next| next > redis.clock().now()) {
             return Ok((next, live.max(1)));
         }
@@ -75,18 +71,12 @@ async fn promote(redis: &Redis, set: &str, now: f64) -> RedisResult<()> {
         }
         let jobs: Vec<_> = members.iter().map(|member| ready(member, now)).collect();
         let mut script = scripts::PROMOTE.prepare_invoke();
-        script
-            .arg(set)
-            .arg(keys::QUEUES)
-            .arg(keys::QUEUE_PREFIX)
-            .arg(keys::DEAD)
-            .arg(now);
+        script.arg(set).arg(keys::QUEUES).arg(keys::QUEUE_PREFIX).arg(keys::DEAD).arg(now);
         for (member, (payload, queue)) in members.iter().zip(&jobs) {
             script.arg(member).arg(payload).arg(queue);
         }
         redis.connection().await?.run::<()>(&script).await?;
-        jobs.iter()
-            .for_each(|(_, queue)| redis.wakes().pushed(queue));
+        jobs.iter().for_each(|(_, queue)| redis.wakes().pushed(queue));
     }
 }
 
@@ -101,33 +91,19 @@ async fn due_members(redis: &Redis, set: &str, now: f64) -> RedisResult<Vec<Vec<
     }
     let offset = fastrand::usize(..=due.saturating_sub(PAGE));
     let mut page = cmd("ZRANGE");
-    page.arg(set)
-        .arg("-inf")
-        .arg(now)
-        .arg("BYSCORE")
-        .arg("LIMIT")
-        .arg(offset)
-        .arg(PAGE);
+    page.arg(set).arg("-inf").arg(now).arg("BYSCORE").arg("LIMIT").arg(offset).arg(PAGE);
     redis.query(&page).await
 }
 
 /// The payload as it goes to its queue; no queue for what is no job.
 fn ready(member: &[u8], now: f64) -> (Vec<u8>, String) {
     let Ok(mut payload) = Payload::parse(member) else {
-        tracing::warn!(
-            error.class = super::retry::BAD_JSON,
-            "a due job is no JSON object: buried"
-        );
+        tracing::warn!(error.class = super::retry::BAD_JSON, "a due job is no JSON object: buried");
         return (Vec::new(), String::new());
     };
     payload.set("enqueued_at", Seconds(now));
-    let queue = payload
-        .get::<String>("queue")
-        .filter(|queue| !queue.is_empty());
-    (
-        payload.to_bytes(),
-        queue.unwrap_or_else(|| "default".to_owned()),
-    )
+    let queue = payload.get::<String>("queue").filter(|queue| !queue.is_empty());
+    (payload.to_bytes(), queue.unwrap_or_else(|| "default".to_owned()))
 }
 
 #[cfg(test)]
@@ -138,10 +114,7 @@ mod tests {
     fn what_goes_where() {
         let (payload, queue) = ready(br#"{"class":"A","queue":"q","args":[1.0]}"#, 5.0);
         assert_eq!(queue, "q");
-        assert_eq!(
-            payload,
-            br#"{"class":"A","queue":"q","args":[1.0],"enqueued_at":5.0}"#
-        );
+        assert_eq!(payload, br#"{"class":"A","queue":"q","args":[1.0],"enqueued_at":5.0}"#);
         assert_eq!(ready(b"{}", 5.0).1, "default");
         assert_eq!(ready(b"nonsense", 5.0).1, "");
     }

@@ -29,10 +29,8 @@ impl Process {
         let pid = std::process::id();
         let identity = format!("{hostname}:{pid}:{}", random_hex::<6>());
         let names: Vec<&str> = queues.iter().map(|(name, _)| name.as_str()).collect();
-        let weights: BTreeMap<&str, u32> = queues
-            .iter()
-            .map(|(name, weight)| (name.as_str(), *weight))
-            .collect();
+        let weights: BTreeMap<&str, u32> =
+            queues.iter().map(|(name, weight)| (name.as_str(), *weight)).collect();
         let weighted = queues.iter().any(|(_, weight)| *weight > 0);
         let mode = if weighted { "weighted" } else { "strict" };
         let capsule = json!({"concurrency": concurrency, "mode": mode, "weights": weights});
@@ -50,11 +48,7 @@ impl Process {
             "version": env!("CARGO_PKG_VERSION"),
             "embedded": false,
         });
-        Process {
-            identity,
-            info,
-            concurrency,
-        }
+        Process { identity, info, concurrency }
     }
 
     /// The heartbeat record: fields and values in turn. Which of them a reader wants depends on
@@ -69,10 +63,7 @@ impl Process {
             ("rss", resident_kib().to_string()),
             ("rtt_us", vitals.rtt_micros.to_string()),
         ];
-        fields
-            .into_iter()
-            .flat_map(|(name, value)| [name.to_owned(), value])
-            .collect()
+        fields.into_iter().flat_map(|(name, value)| [name.to_owned(), value]).collect()
     }
 }
 
@@ -80,12 +71,8 @@ impl Process {
 fn hostname() -> String {
     let dyno = std::env::var("DYNO").ok().filter(|dyno| !dyno.is_empty());
     let name = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = dyno
-        .or_else(name)
-        .or_else(|| std::env::var("HOSTNAME").ok());
-    let name = name
-        .map(|name| name.trim().to_owned())
-        .filter(|name| !name.is_empty());
+    let name = dyno.or_else(name).or_else(|| std::env::var("HOSTNAME").ok());
+    let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
     name.unwrap_or_else(|| "localhost".to_owned())
 }
 
@@ -105,12 +92,7 @@ mod tests {
     fn the_record_has_what_every_sidekiq_reads() {
         let queues = [("a".to_owned(), 0), ("b".to_owned(), 0)];
         let process = Process::new(10, &queues, 1_700_000_000.0);
-        let vitals = Vitals {
-            now: 1_700_000_001.5,
-            busy: 2,
-            quiet: false,
-            rtt_micros: 90,
-        };
+        let vitals = Vitals { now: 1_700_000_001.5, busy: 2, quiet: false, rtt_micros: 90 };
         let record = process.record(&vitals);
         let value = |name: &str| &record[record.iter().position(|word| word == name).unwrap() + 1];
         let info: Value = serde_json::from_str(value("info")).unwrap();

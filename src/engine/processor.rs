@@ -27,8 +27,8 @@ pub(crate) struct Processor {
     pub(crate) finisher: Arc<Finisher>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) lifecycle: Lifecycle,
-    /// For jobs that do not say; zero = none.
-    pub(crate) job_timeout: Duration,
+    /// For jobs that do not say.
+    pub(crate) job_timeout: Option<Duration>,
     /// Set before runs are aborted: then a run without outcome is no failure.
     pub(crate) aborting: AtomicBool,
 }
@@ -43,10 +43,7 @@ enum Outcome {
 impl Processor {
     /// Runs a delivery and records its fate.
     pub(crate) async fn process(&self, delivery: Arc<Delivery>) {
-        let guard = Guard {
-            processor: self,
-            delivery: &delivery,
-        };
+        let guard = Guard { processor: self, delivery: &delivery };
         let (rule, outcome) = self.perform(&delivery).await;
         // no await from here on: an abort cannot come between the outcome and its record
         let fate = self.fate(&delivery, rule, outcome);
@@ -61,28 +58,17 @@ impl Processor {
         };
         let class = head.class.clone().unwrap_or_default();
         let id = known_as(&delivery.raw, head.jid.as_deref());
-        let _ = delivery
-            .who
-            .set((class.as_str().into(), id.as_str().into()));
+        let _ = delivery.who.set((class.as_str().into(), id.as_str().into()));
         let Some(handler) = self.handlers.get(&class) else {
             return (
                 None,
-                failure(
-                    retry::UNKNOWN_CLASS,
-                    format!("uninitialized constant {class}"),
-                ),
+                failure(retry::UNKNOWN_CLASS, format!("uninitialized constant {class}")),
             );
         };
         let last = retry::last_chance(head.retry(), handler.retry, head.failures());
         let attempt = (head.failures().saturating_add(1), last);
-        let run = Run::new(
-            delivery.clone(),
-            attempt,
-            self.lifecycle.clone(),
-            self.session.clone(),
-        );
-        let limit =
-            Some(handler.timeout.unwrap_or(self.job_timeout)).filter(|limit| !limit.is_zero());
+        let run = Run::new(delivery.clone(), attempt, self.lifecycle.clone(), self.session.clone());
+        let limit = handler.timeout.or(self.job_timeout).filter(|limit| !limit.is_zero());
         let args = head.args.unwrap_or("[]");
         let begin = AssertUnwindSafe(|| self.begin(handler, &run, args));
         let outcome = match std::panic::catch_unwind(begin) {
@@ -103,31 +89,20 @@ impl Processor {
         if self.chain.is_empty() {
             return Ok(performing);
         }
-        Ok(self
-            .chain
-            .run(Call::new(run.clone()), Box::new(|_| performing)))
+        Ok(self.chain.run(Call::new(run.clone()), Box::new(|_| performing)))
     }
 
     fn fate(&self, delivery: &Delivery, rule: Option<Retry>, outcome: Outcome) -> Fate {
         match outcome {
             Outcome::Success { iterated } => {
                 self.counters.ran(false);
-                Fate::Done {
-                    iterated: iterated.then(|| delivery.jid().to_owned()),
-                }
+                Fate::Done { iterated: iterated.then(|| delivery.jid().to_owned()) }
             }
             Outcome::Error(error) => match error.downcast_ref::<Stop>() {
                 Some(stop) => self.stopped(delivery, *stop, &error),
                 None => {
                     let message = format!("{error:#}");
-                    self.failed(
-                        delivery,
-                        rule,
-                        Failure {
-                            class: retry::ERROR,
-                            message,
-                        },
-                    )
+                    self.failed(delivery, rule, Failure { class: retry::ERROR, message })
                 }
             },
             Outcome::Failure(failure) => self.failed(delivery, rule, failure),
@@ -151,16 +126,9 @@ impl Processor {
             }
             Stop::Kill => {
                 self.counters.ran(true);
-                let failure = Failure {
-                    class: retry::ERROR,
-                    message: format!("{error:#}"),
-                };
+                let failure = Failure { class: retry::ERROR, message: format!("{error:#}") };
                 let payload = retry::buried(&delivery.raw, &delivery.queue, &failure, now);
-                self.report(
-                    delivery,
-                    &failure,
-                    "given up by the job itself: in the dead set",
-                );
+                self.report(delivery, &failure, "given up by the job itself: in the dead set");
                 self.counters.event("buried", 1);
                 Fate::Dead { payload }
             }
@@ -178,10 +146,7 @@ impl Processor {
 
     fn failed(&self, delivery: &Delivery, rule: Option<Retry>, failure: Failure) -> Fate {
         self.counters.ran(true);
-        let moment = Moment {
-            now: self.session.redis.clock().now(),
-            dice: fastrand::f64(),
-        };
+        let moment = Moment { now: self.session.redis.clock().now(), dice: fastrand::f64() };
         let fate = retry::failed(&delivery.raw, &delivery.queue, rule, &failure, &moment);
         match &fate {
             Fate::Retry { at, .. } => {
@@ -193,11 +158,7 @@ impl Processor {
                 self.counters.event("buried", 1);
             }
             _ => {
-                self.report(
-                    delivery,
-                    &failure,
-                    "failed: dropped, as its payload asks for",
-                );
+                self.report(delivery, &failure, "failed: dropped, as its payload asks for");
                 self.counters.event("discarded", 1);
             }
         }
@@ -228,10 +189,7 @@ impl Drop for Guard<'_> {
         let aborted = self.processor.aborting.load(Ordering::Acquire);
         if !self.delivery.finished() && !aborted {
             let message = "the job panicked while it was dropped".to_owned();
-            let failure = Failure {
-                class: retry::PANIC,
-                message,
-            };
+            let failure = Failure { class: retry::PANIC, message };
             let fate = self.processor.failed(self.delivery, None, failure);
             self.processor.finisher.finish(self.delivery.clone(), fate);
         }
@@ -262,9 +220,7 @@ type Caught = Result<anyhow::Result<()>, Box<dyn std::any::Any + Send>>;
 
 fn ended(result: Caught, run: &Run) -> Outcome {
     match result {
-        Ok(Ok(())) => Outcome::Success {
-            iterated: run.iterated(),
-        },
+        Ok(Ok(())) => Outcome::Success { iterated: run.iterated() },
         Ok(Err(error)) => Outcome::Error(error),
         Err(panic) => failure(retry::PANIC, panic_text(&*panic)),
     }

@@ -1,5 +1,6 @@
 //! `QUEUES`: which queues, in which order. Pure: text in, names out.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// A parsed `QUEUES` value: `critical:5,default:2,*,!low*`.
@@ -30,15 +31,8 @@ pub(crate) struct Resolved {
 
 impl Default for QueueList {
     fn default() -> Self {
-        let everything = Entry {
-            pattern: "*".to_owned(),
-            weight: 1,
-        };
-        QueueList {
-            entries: vec![everything],
-            excluded: Vec::new(),
-            weighted: false,
-        }
+        let everything = Entry { pattern: "*".to_owned(), weight: 1 };
+        QueueList { entries: vec![everything], excluded: Vec::new(), weighted: false }
     }
 }
 
@@ -46,11 +40,7 @@ impl FromStr for QueueList {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut list = QueueList {
-            entries: Vec::new(),
-            excluded: Vec::new(),
-            weighted: false,
-        };
+        let mut list = QueueList { entries: Vec::new(), excluded: Vec::new(), weighted: false };
         for part in text.split(',').map(str::trim) {
             match part.strip_prefix('!') {
                 Some("") => return Err("\"!\" names no queue".to_owned()),
@@ -72,10 +62,7 @@ impl QueueList {
             Some((pattern, weight)) => {
                 self.weighted = true;
                 let weight = weight.parse().ok().filter(|w| (1..=1_000).contains(w));
-                (
-                    pattern,
-                    weight.ok_or(format!("{part:?}: a weight is a number from 1 to 1000"))?,
-                )
+                (pattern, weight.ok_or(format!("{part:?}: a weight is a number from 1 to 1000"))?)
             }
         };
         if pattern.is_empty() {
@@ -84,10 +71,7 @@ impl QueueList {
         if self.entries.iter().any(|entry| entry.pattern == pattern) {
             return Err(format!("{pattern:?} is listed twice"));
         }
-        self.entries.push(Entry {
-            pattern: pattern.to_owned(),
-            weight,
-        });
+        self.entries.push(Entry { pattern: pattern.to_owned(), weight });
         Ok(())
     }
 
@@ -100,9 +84,7 @@ impl QueueList {
         let mut resolved: Vec<Resolved> = Vec::new();
         for Entry { pattern, weight } in &self.entries {
             let names: Vec<&str> = if is_glob(pattern) {
-                let matching = known
-                    .iter()
-                    .filter(|name| glob(pattern, name) && !named(name));
+                let matching = known.iter().filter(|name| glob(pattern, name) && !named(name));
                 matching.copied().collect()
             } else {
                 vec![pattern]
@@ -110,10 +92,7 @@ impl QueueList {
             for name in names {
                 let excluded = self.excluded.iter().any(|pattern| glob(pattern, name));
                 if !excluded && !resolved.iter().any(|queue| queue.name == name) {
-                    resolved.push(Resolved {
-                        name: name.to_owned(),
-                        weight: *weight,
-                    });
+                    resolved.push(Resolved { name: name.to_owned(), weight: *weight });
                 }
             }
         }
@@ -123,6 +102,17 @@ impl QueueList {
     /// Whether the order is drawn anew at each fetch.
     pub(crate) fn weighted(&self) -> bool {
         self.weighted
+    }
+}
+
+impl fmt::Display for QueueList {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let entries = self.entries.iter().map(|Entry { pattern, weight }| match self.weighted {
+            true => format!("{pattern}:{weight}"),
+            false => pattern.clone(),
+        });
+        let excluded = self.excluded.iter().map(|pattern| format!("!{pattern}"));
+        f.write_str(&entries.chain(excluded).collect::<Vec<_>>().join(","))
     }
 }
 
@@ -171,20 +161,11 @@ mod tests {
     fn grammar() {
         assert_eq!(served("*", &["b", "a"]), "a b");
         assert_eq!(served("b,a", &["c"]), "b a");
-        assert_eq!(
-            served("critical,*", &["a", "critical", "z"]),
-            "critical a z"
-        );
-        assert_eq!(
-            served("*,critical", &["a", "critical", "z"]),
-            "a z critical"
-        );
+        assert_eq!(served("critical,*", &["a", "critical", "z"]), "critical a z");
+        assert_eq!(served("*,critical", &["a", "critical", "z"]), "a z critical");
         assert_eq!(served("!low*, *", &["a", "low", "low_2"]), "a");
         assert_eq!(served("!low", &["a", "low"]), "a");
-        assert_eq!(
-            served("mail?,x*", &["mail", "mail1", "xy", "yx"]),
-            "mail1 xy"
-        );
+        assert_eq!(served("mail?,x*", &["mail", "mail1", "xy", "yx"]), "mail1 xy");
         assert_eq!(served("a,!a", &[]), "");
         assert_eq!(served("critical:5,*", &["a"]), "critical a");
     }

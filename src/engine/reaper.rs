@@ -76,16 +76,9 @@ async fn page(session: &Session, owner: &str) -> RedisResult<Vec<Orphan>> {
     let mut orphans = Vec::new();
     loop {
         let mut scan = cmd("HSCAN");
-        scan.arg(keys::inflight(owner))
-            .arg(cursor)
-            .arg("COUNT")
-            .arg(PAGE);
+        scan.arg(keys::inflight(owner)).arg(cursor).arg("COUNT").arg(PAGE);
         let (next, records): (u64, Vec<(String, Vec<u8>)>) = session.redis.query(&scan).await?;
-        orphans.extend(
-            records
-                .into_iter()
-                .filter_map(|(field, value)| orphan(field, &value)),
-        );
+        orphans.extend(records.into_iter().filter_map(|(field, value)| orphan(field, &value)));
         cursor = next;
         if cursor == 0 || orphans.len() >= PAGE {
             break;
@@ -100,12 +93,7 @@ fn orphan(field: String, value: &[u8]) -> Option<Orphan> {
     let (queue, raw) = split_record(value)?;
     let jid = Head::parse(raw).ok().and_then(|head| head.jid);
     let queue = String::from_utf8_lossy(queue).into_owned();
-    Some(Orphan {
-        field,
-        queue,
-        raw: raw.to_vec(),
-        id: known_as(raw, jid.as_deref()),
-    })
+    Some(Orphan { field, queue, raw: raw.to_vec(), id: known_as(raw, jid.as_deref()) })
 }
 
 /// Puts orphans back to their queues, or buries those that killed too many processes. False if
@@ -118,9 +106,7 @@ async fn rescue(session: &Session, owner: &str, orphans: Vec<Orphan>) -> RedisRe
         read.arg(&orphan.id);
     }
     let records: Vec<Option<String>> = session.redis.query(&read).await?;
-    let rescues = records
-        .iter()
-        .map(|record| Rescues::next(record.as_deref(), now));
+    let rescues = records.iter().map(|record| Rescues::next(record.as_deref(), now));
     let (poison, fine): (Vec<_>, Vec<_>) = orphans
         .into_iter()
         .zip(rescues)
@@ -130,14 +116,9 @@ async fn rescue(session: &Session, owner: &str, orphans: Vec<Orphan>) -> RedisRe
     }
     let moved = requeue(session, owner, &fine).await?;
     if moved > 0 {
-        tracing::warn!(
-            jobs = moved,
-            process = owner,
-            "took jobs back from a process that died"
-        );
+        tracing::warn!(jobs = moved, process = owner, "took jobs back from a process that died");
         session.counters.event("rescued", moved as u64);
-        fine.iter()
-            .for_each(|(orphan, _)| session.redis.wakes().pushed(&orphan.queue));
+        fine.iter().for_each(|(orphan, _)| session.redis.wakes().pushed(&orphan.queue));
     }
     Ok(moved >= 0)
 }
@@ -148,17 +129,10 @@ async fn requeue(
     orphans: &[(Orphan, Rescues)],
 ) -> RedisResult<i64> {
     let mut script = scripts::REQUEUE.prepare_invoke();
-    script
-        .arg(keys::inflight(owner))
-        .arg(owner)
-        .arg(keys::QUEUES)
-        .arg(keys::QUEUE_PREFIX);
+    script.arg(keys::inflight(owner)).arg(owner).arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
     script.arg(keys::RESCUES).arg(keys::RESCUE_WINDOW.as_secs());
     for (orphan, rescues) in orphans {
-        script
-            .arg(&orphan.field)
-            .arg(&orphan.id)
-            .arg(rescues.to_string());
+        script.arg(&orphan.field).arg(&orphan.id).arg(rescues.to_string());
     }
     session.redis.connection().await?.run(&script).await
 }
@@ -170,23 +144,12 @@ async fn bury_poison(
     rescues: &Rescues,
     now: f64,
 ) -> RedisResult<()> {
-    let message = format!(
-        "the process died {} times while this job ran",
-        rescues.count
-    );
-    let failure = Failure {
-        class: POISON,
-        message,
-    };
+    let message = format!("the process died {} times while this job ran", rescues.count);
+    let failure = Failure { class: POISON, message };
     let payload = buried(&orphan.raw, &orphan.queue, &failure, now);
-    let keep = Payload::parse(&orphan.raw)
-        .ok()
-        .and_then(|payload| payload.get::<bool>("dead"));
+    let keep = Payload::parse(&orphan.raw).ok().and_then(|payload| payload.get::<bool>("dead"));
     let mut script = scripts::FINISH.prepare_invoke();
-    script
-        .arg(keys::inflight(owner))
-        .arg(&orphan.field)
-        .arg(owner);
+    script.arg(keys::inflight(owner)).arg(&orphan.field).arg(owner);
     if keep != Some(false) {
         for words in bury(&payload, now) {
             script.arg(words.len()).arg(words);
@@ -209,22 +172,9 @@ async fn bury_poison(
 
 async fn forget(session: &Session, owner: &str) -> RedisResult<()> {
     let mut script = scripts::LEAVE.prepare_invoke();
-    script
-        .arg(owner)
-        .arg(keys::inflight(owner))
-        .arg(keys::OWNERS)
-        .arg(keys::PROCESSES);
-    script
-        .arg(1)
-        .arg(keys::work(owner))
-        .arg(keys::workers(owner));
-    session
-        .redis
-        .connection()
-        .await?
-        .run::<i64>(&script)
-        .await
-        .map(drop)
+    script.arg(owner).arg(keys::inflight(owner)).arg(keys::OWNERS).arg(keys::PROCESSES);
+    script.arg(1).arg(keys::work(owner)).arg(keys::workers(owner));
+    session.redis.connection().await?.run::<i64>(&script).await.map(drop)
 }
 
 /// How often a job outlived its process, and since when we count: `COUNT SINCE`.
@@ -239,21 +189,12 @@ impl Rescues {
     fn next(record: Option<&str>, now: f64) -> Rescues {
         let known = record.and_then(|record| {
             let (count, since) = record.split_once(' ')?;
-            Some(Rescues {
-                count: count.parse().ok()?,
-                since: since.parse().ok()?,
-            })
+            Some(Rescues { count: count.parse().ok()?, since: since.parse().ok()? })
         });
         let window = keys::RESCUE_WINDOW.as_secs_f64();
         match known.filter(|known| now - (known.since as f64) < window) {
-            Some(known) => Rescues {
-                count: known.count + 1,
-                ..known
-            },
-            None => Rescues {
-                count: 1,
-                since: now as i64,
-            },
+            Some(known) => Rescues { count: known.count + 1, ..known },
+            None => Rescues { count: 1, since: now as i64 },
         }
     }
 }

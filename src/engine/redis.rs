@@ -46,11 +46,6 @@ impl RedisOptions {
             max_backoff: Duration::from_secs(3),
         })
     }
-
-    /// Whether the connection is encrypted.
-    pub fn tls(&self) -> bool {
-        self.address.tls()
-    }
 }
 
 /// A handle on the connection; clones share it.
@@ -140,12 +135,7 @@ impl Redis {
     pub(crate) fn with_clock(options: RedisOptions, clock: Clock) -> Redis {
         let state = watch::Sender::new(State::Down("not connected yet".into()));
         let wakes = Arc::default();
-        let inner = Arc::new(Inner {
-            options,
-            state,
-            wakes,
-            clock,
-        });
+        let inner = Arc::new(Inner { options, state, wakes, clock });
         tokio::spawn(keep(Arc::downgrade(&inner)));
         Redis { inner }
     }
@@ -178,6 +168,25 @@ impl Redis {
     pub async fn server_info(&self) -> RedisResult<ServerInfo> {
         let text: String = self.query(&redis::cmd("INFO")).await?;
         Ok(ServerInfo::parse(&text))
+    }
+
+    /// One line about the server and the way to it, for the log at boot; a warning follows if it
+    /// may throw jobs away.
+    pub async fn introduce(&self) {
+        let Ok(info) = self.server_info().await else { return };
+        let address = &self.inner.options.address;
+        tracing::info!("{}, {}", info.summary(), address.protection());
+        if address.unverified() {
+            tracing::warn!(
+                "REDIS_TLS_VERIFY=none: the connection is encrypted, but anybody could be the server"
+            );
+        }
+        if info.evicts() {
+            tracing::warn!(
+                policy = info.policy,
+                "the server throws keys away when it is full, jobs too: set maxmemory-policy to noeviction"
+            );
+        }
     }
 
     /// A connection with a higher number than this, as soon as there is one.
@@ -321,16 +330,8 @@ async fn open(inner: &Inner, number: u64) -> Result<(Connection, JoinHandle<()>)
     };
     let abort = driver.abort_handle();
     let deadline = inner.options.deadline;
-    let mut connection = Connection {
-        requests,
-        number,
-        tracking: false,
-        driver: abort,
-        deadline,
-    };
-    check(&connection, &inner.clock)
-        .await
-        .inspect_err(|_| connection.kill())?;
+    let mut connection = Connection { requests, number, tracking: false, driver: abort, deadline };
+    check(&connection, &inner.clock).await.inspect_err(|_| connection.kill())?;
     if resp3 {
         let mut tracking = redis::cmd("CLIENT");
         tracking.arg("TRACKING").arg("ON").arg("NOLOOP");
@@ -346,9 +347,8 @@ async fn handshake(
     let address = &inner.options.address;
     let stream = address.open().await?;
     // no response timeout of the crate's: it would drop a reply and keep the connection
-    let mut config = AsyncConnectionConfig::new()
-        .set_connection_timeout(None)
-        .set_response_timeout(None);
+    let mut config =
+        AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     if protocol == ProtocolVersion::RESP3 {
         let wakes = inner.wakes.clone();
         config = config.set_push_sender(move |push: PushInfo| {

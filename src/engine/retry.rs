@@ -101,22 +101,15 @@ pub(crate) fn failed(
     moment: &Moment,
 ) -> Fate {
     let Ok(mut payload) = Payload::parse(raw) else {
-        return Fate::Dead {
-            payload: raw.to_vec(),
-        }; // bad JSON: as it is
+        return Fate::Dead { payload: raw.to_vec() }; // bad JSON: as it is
     };
     let failures = record(&mut payload, queue, failure, moment.now);
     match verdict(&payload, rule, failures, failure, moment.now) {
         Verdict::Again => {
             let at = moment.now + pause(failures, moment.dice);
-            Fate::Retry {
-                at,
-                payload: payload.to_bytes(),
-            }
+            Fate::Retry { at, payload: payload.to_bytes() }
         }
-        Verdict::Bury => Fate::Dead {
-            payload: payload.to_bytes(),
-        },
+        Verdict::Bury => Fate::Dead { payload: payload.to_bytes() },
         Verdict::Drop => Fate::Discard,
     }
 }
@@ -157,11 +150,7 @@ fn verdict(
     let Some(limit) = limit(retry, rule) else {
         // it never ran here: dropping it would hide a mistake of ours, not of the job
         let never_ran = matches!(failure.class, UNKNOWN_CLASS | BAD_ARGUMENTS);
-        return if never_ran {
-            Verdict::Bury
-        } else {
-            Verdict::Drop
-        };
+        return if never_ran { Verdict::Bury } else { Verdict::Drop };
     };
     let exhausted = match payload.get::<f64>("retry_for") {
         Some(seconds) => first_failure(payload).unwrap_or(now) + seconds < now,
@@ -193,9 +182,7 @@ fn record(payload: &mut Payload, queue: &str, failure: &Failure, now: f64) -> u6
         // equal bytes would collapse into one member of a sorted set
         payload.set("jid", super::payload::new_jid());
     }
-    let queue = payload
-        .get("retry_queue")
-        .unwrap_or_else(|| queue.to_owned());
+    let queue = payload.get("retry_queue").unwrap_or_else(|| queue.to_owned());
     payload.set("queue", queue);
     let message: String = failure.message.chars().take(10_000).collect();
     payload.set("error_message", message);
@@ -219,11 +206,7 @@ fn first_failure(payload: &Payload) -> Option<f64> {
     let number = payload.get::<f64>("failed_at")?;
     let text = payload.raw("failed_at")?;
     let integer = !text.contains(['.', 'e', 'E']);
-    Some(if integer && number >= 1e11 {
-        number / 1e3
-    } else {
-        number
-    })
+    Some(if integer && number >= 1e11 { number / 1e3 } else { number })
 }
 
 /// Seconds until the next attempt: the curve of Sidekiq 8.
@@ -239,20 +222,8 @@ mod tests {
     const NOW: f64 = 1_700_000_000.0;
 
     fn fate(raw: &str, rule: Option<Retry>, class: &'static str) -> Fate {
-        let failure = Failure {
-            class,
-            message: "boom".into(),
-        };
-        failed(
-            raw.as_bytes(),
-            "q",
-            rule,
-            &failure,
-            &Moment {
-                now: NOW,
-                dice: 0.0,
-            },
-        )
+        let failure = Failure { class, message: "boom".into() };
+        failed(raw.as_bytes(), "q", rule, &failure, &Moment { now: NOW, dice: 0.0 })
     }
 
     fn name(fate: &Fate) -> &'static str {
@@ -267,37 +238,17 @@ mod tests {
     #[test]
     fn who_is_tried_again() {
         let table = [
-            (
-                r#"{"class":"A","args":[],"jid":"1"}"#,
-                Some(Retry::Default),
-                ERROR,
-                "retry",
-            ),
+            (r#"{"class":"A","args":[],"jid":"1"}"#, Some(Retry::Default), ERROR, "retry"),
             (r#"{"retry":true}"#, Some(Retry::Times(0)), ERROR, "retry"),
             (r#"{"retry":true,"retry_count":23}"#, None, ERROR, "retry"),
             (r#"{"retry":true,"retry_count":24}"#, None, ERROR, "dead"),
             (r#"{"retry":0}"#, Some(Retry::Default), ERROR, "dead"),
             (r#"{"retry":1}"#, Some(Retry::Default), ERROR, "retry"),
-            (
-                r#"{"retry":1,"retry_count":0}"#,
-                Some(Retry::Default),
-                ERROR,
-                "dead",
-            ),
-            (
-                r#"{"retry":0,"dead":false}"#,
-                Some(Retry::Default),
-                ERROR,
-                "discard",
-            ),
+            (r#"{"retry":1,"retry_count":0}"#, Some(Retry::Default), ERROR, "dead"),
+            (r#"{"retry":0,"dead":false}"#, Some(Retry::Default), ERROR, "discard"),
             (r#"{"retry":false}"#, Some(Retry::Default), ERROR, "discard"),
             (r#"{"retry":false}"#, None, UNKNOWN_CLASS, "dead"),
-            (
-                r#"{"retry":false}"#,
-                Some(Retry::Default),
-                BAD_ARGUMENTS,
-                "dead",
-            ),
+            (r#"{"retry":false}"#, Some(Retry::Default), BAD_ARGUMENTS, "dead"),
             (r#"{}"#, Some(Retry::Never), ERROR, "discard"),
             (r#"{}"#, Some(Retry::Times(0)), ERROR, "dead"),
             (r#"{}"#, None, UNKNOWN_CLASS, "retry"),
@@ -317,26 +268,18 @@ mod tests {
             ("nonsense", None, BAD_JSON, "dead"),
         ];
         for (raw, rule, class, expected) in table {
-            assert_eq!(
-                name(&fate(raw, rule, class)),
-                expected,
-                "{raw} {rule:?} {class}"
-            );
+            assert_eq!(name(&fate(raw, rule, class)), expected, "{raw} {rule:?} {class}");
         }
     }
 
     #[test]
     fn what_is_written() {
         let raw = r#"{"class":"A","args":[1.0],"jid":"1","queue":"old","cattr":{"x":1}}"#;
-        let Fate::Retry { at, payload } = fate(raw, None, ERROR) else {
-            panic!()
-        };
+        let Fate::Retry { at, payload } = fate(raw, None, ERROR) else { panic!() };
         assert_eq!(at, NOW + 15.0);
         let first = r#"{"class":"A","args":[1.0],"jid":"1","queue":"q","cattr":{"x":1},"error_message":"boom","error_class":"Error","failed_at":1700000000.0,"retry_count":0}"#;
         assert_eq!(String::from_utf8(payload).unwrap(), first);
-        let Fate::Retry { at, payload } = fate(first, None, ERROR) else {
-            panic!()
-        };
+        let Fate::Retry { at, payload } = fate(first, None, ERROR) else { panic!() };
         assert_eq!(at, NOW + 16.0);
         assert!(
             String::from_utf8(payload)

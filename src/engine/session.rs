@@ -47,16 +47,7 @@ impl Session {
     ) -> Arc<Session> {
         let inflight_key = keys::inflight(&process.identity);
         let (lease, renew) = (watch::Sender::new(None), Notify::new());
-        Arc::new(Session {
-            redis,
-            process,
-            inflight_key,
-            counters,
-            ttl,
-            inflight,
-            lease,
-            renew,
-        })
+        Arc::new(Session { redis, process, inflight_key, counters, ttl, inflight, lease, renew })
     }
 
     pub(crate) fn identity(&self) -> &str {
@@ -91,10 +82,7 @@ impl Session {
             let registered = self.register(&connection, number, &decided).await;
             let retry = match registered {
                 Ok(()) => {
-                    self.lease.send_replace(Some(Lease {
-                        number,
-                        connection: connection.clone(),
-                    }));
+                    self.lease.send_replace(Some(Lease { number, connection: connection.clone() }));
                     None
                 }
                 Err(error) => {
@@ -121,28 +109,14 @@ impl Session {
         decided: &mpsc::UnboundedSender<Vec<Arc<Delivery>>>,
     ) -> RedisResult<()> {
         let busy = self.inflight.busy().len();
-        let vitals = Vitals {
-            now: self.redis.clock().now(),
-            busy,
-            quiet: false,
-            rtt_micros: 0,
-        };
+        let vitals = Vitals { now: self.redis.clock().now(), busy, quiet: false, rtt_micros: 0 };
         let mut script = scripts::REGISTER.prepare_invoke();
-        script
-            .arg(self.identity())
-            .arg(number)
-            .arg(self.ttl.as_millis() as u64);
-        script
-            .arg(&self.inflight_key)
-            .arg(keys::OWNERS)
-            .arg(keys::PROCESSES);
+        script.arg(self.identity()).arg(number).arg(self.ttl.as_millis() as u64);
+        script.arg(&self.inflight_key).arg(keys::OWNERS).arg(keys::PROCESSES);
         script.arg(self.process.record(&vitals));
         let held: Option<Vec<String>> = connection.run(&script).await?;
         let Some(held) = held else { return Ok(()) }; // a later registration of ours is there
-        let held: Vec<Field> = held
-            .iter()
-            .filter_map(|field| Field::parse(field))
-            .collect();
+        let held: Vec<Field> = held.iter().filter_map(|field| Field::parse(field)).collect();
         let found = self.inflight.compare(&held);
         self.report_lost(found.lost);
         if found.decides {

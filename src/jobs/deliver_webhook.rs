@@ -24,12 +24,7 @@ impl Job for DeliverWebhook {
 
     async fn perform(self, cx: JobContext<App>) -> anyhow::Result<()> {
         // The jid stays the same over retries: it is what the receiver recognises a repeat by.
-        match cx
-            .app
-            .webhooks
-            .deliver(&self.url, cx.jid(), self.event.to_string())
-            .await
-        {
+        match cx.app.webhooks.deliver(&self.url, cx.jid(), self.event.to_string()).await {
             Ok(()) => Ok(()),
             Err(Undelivered::Failed(reason)) => Err(anyhow!(reason)),
             Err(Undelivered::Gone) => {

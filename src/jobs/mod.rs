@@ -17,9 +17,9 @@ pub fn registry(app: App) -> Registry<App> {
     if !app.webhooks.signs() {
         tracing::warn!("WEBHOOK_SECRET is not set: webhooks are delivered without a signature");
     }
-    Registry::new(app)
-        .job::<ImportCsv>()
-        .job::<DeliverWebhook>()
-        .job::<PruneImports>()
-        .cron("prune-imports", "0 3 * * *", PruneImports)
+    Registry::new(app).job::<ImportCsv>().job::<DeliverWebhook>().job::<PruneImports>().cron(
+        "prune-imports",
+        "0 3 * * *",
+        PruneImports,
+    )
 }

@@ -31,12 +31,7 @@ enum Kind {
 pub(super) async fn file(request: Request) -> Result<Vec<u8>, Error> {
     let kind = kind(request.headers());
     let (parts, body) = request.into_parts();
-    let limit = LIMIT
-        + if matches!(kind, Some(Kind::Multipart)) {
-            ENVELOPE
-        } else {
-            0
-        };
+    let limit = LIMIT + if matches!(kind, Some(Kind::Multipart)) { ENVELOPE } else { 0 };
     if too_large_and_waiting(&parts.headers, limit) {
         return Err(Error::too_large());
     }
@@ -61,9 +56,8 @@ fn kind(headers: &HeaderMap) -> Option<Kind> {
 
 /// A client that asks before it sends (`Expect: 100-continue`) can be told at once.
 fn too_large_and_waiting(headers: &HeaderMap, limit: usize) -> bool {
-    let length = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let length =
+        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     headers.contains_key(header::EXPECT) && length.is_some_and(|length: usize| length > limit)
 }
 
@@ -79,11 +73,7 @@ async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Error> {
             _ => bytes = Vec::new(),
         }
     }
-    if seen > limit {
-        Err(Error::too_large())
-    } else {
-        Ok(bytes)
-    }
+    if seen > limit { Err(Error::too_large()) } else { Ok(bytes) }
 }
 
 async fn from_multipart(request: Request) -> Result<Vec<u8>, Error> {
@@ -92,11 +82,7 @@ async fn from_multipart(request: Request) -> Result<Vec<u8>, Error> {
     while let Some(field) = form.next_field().await.map_err(|_| broken())? {
         if field.name() == Some("file") {
             let file = field.bytes().await.map_err(|_| broken())?;
-            return if file.len() > LIMIT {
-                Err(Error::too_large())
-            } else {
-                Ok(file.into())
-            };
+            return if file.len() > LIMIT { Err(Error::too_large()) } else { Ok(file.into()) };
         }
     }
     Err(Error::bad("the form has no field named file"))

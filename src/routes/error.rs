@@ -18,11 +18,7 @@ pub(super) struct Error {
 
 impl Error {
     fn new(status: StatusCode, reason: impl Into<String>) -> Error {
-        Error {
-            status,
-            reason: reason.into(),
-            header: None,
-        }
+        Error { status, reason: reason.into(), header: None }
     }
 
     pub(super) fn bad(reason: impl Into<String>) -> Error {
@@ -47,10 +43,7 @@ impl Error {
     }
 
     pub(super) fn method() -> Error {
-        Error::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "this method is not allowed here",
-        )
+        Error::new(StatusCode::METHOD_NOT_ALLOWED, "this method is not allowed here")
     }
 
     pub(super) fn slow() -> Error {
@@ -58,10 +51,7 @@ impl Error {
     }
 
     pub(super) fn too_large() -> Error {
-        Error::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "the file is larger than 5 MiB",
-        )
+        Error::new(StatusCode::PAYLOAD_TOO_LARGE, "the file is larger than 5 MiB")
     }
 
     pub(super) fn unsupported() -> Error {

@@ -30,20 +30,12 @@ pub(super) async fn events(
 ) -> Result<impl IntoResponse, Error> {
     // Asked once before the stream begins, so that an unknown import is a plain 404.
     let jid = find(&web, jid).await?.jid;
-    let watch = Watch {
-        web,
-        jid,
-        sent: None,
-        ended: false,
-    };
+    let watch = Watch { web, jid, sent: None, ended: false };
     // Routers close a connection on which nothing is sent (Heroku's after 55 s): a comment every 15 s.
     let beat = KeepAlive::new().interval(Duration::from_secs(15));
     // Some proxies collect a response before passing it on unless told not to.
     let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
-    Ok((
-        unbuffered,
-        Sse::new(stream::unfold(watch, next)).keep_alive(beat),
-    ))
+    Ok((unbuffered, Sse::new(stream::unfold(watch, next)).keep_alive(beat)))
 }
 
 /// The next event; `None` ends the stream. TERM must end it at once, or it would hold up the exit.

@@ -25,10 +25,8 @@ pub(super) async fn guard(
         Some(token) if !bearer(headers, token) => return Err(Error::unauthorized()),
         Some(_) => {}
         None => {
-            let peer = request
-                .extensions()
-                .get::<ConnectInfo<SocketAddr>>()
-                .map(|peer| peer.0.ip());
+            let peer =
+                request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
             local(peer, headers, uri).map_err(|reason| {
                 Error::forbidden(format!(
                     "without an API_TOKEN only direct requests from this machine: {reason}"
@@ -37,17 +35,13 @@ pub(super) async fn guard(
         }
     }
     if request.method() == Method::POST && !same_site(headers) {
-        return Err(Error::forbidden(
-            "the request comes from a page of another site",
-        ));
+        return Err(Error::forbidden("the request comes from a page of another site"));
     }
     Ok(next.run(request).await)
 }
 
 fn bearer(headers: &HeaderMap, token: &str) -> bool {
-    let Some(value) = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
+    let Some(value) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok())
     else {
         return false;
     };
@@ -69,14 +63,10 @@ fn local(peer: Option<IpAddr>, headers: &HeaderMap, uri: &Uri) -> Result<(), &'s
     if headers.keys().any(|name| forwarded(name.as_str())) {
         return Err("it was forwarded by a proxy");
     }
-    let mut hosts = headers
-        .get_all(header::HOST)
-        .iter()
-        .map(|host| host.to_str().unwrap_or_default());
+    let mut hosts =
+        headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
     let named_here = hosts.next().is_some_and(is_this_machine) && hosts.next().is_none();
-    let absolute = uri
-        .authority()
-        .is_none_or(|authority| is_this_machine(authority.as_str()));
+    let absolute = uri.authority().is_none_or(|authority| is_this_machine(authority.as_str()));
     match named_here && absolute {
         true => Ok(()),
         false => Err("the Host header does not name this machine"),
@@ -86,35 +76,24 @@ fn local(peer: Option<IpAddr>, headers: &HeaderMap, uri: &Uri) -> Result<(), &'s
 /// `localhost`, `127.0.0.1` or `[::1]`, with any port.
 fn is_this_machine(host: &str) -> bool {
     let host = host.to_ascii_lowercase();
-    ["localhost", "127.0.0.1", "[::1]"]
-        .iter()
-        .any(|name| match host.strip_prefix(name) {
-            Some("") => true,
-            Some(rest) => rest
-                .strip_prefix(':')
-                .is_some_and(|port| port.parse::<u16>().is_ok()),
-            None => false,
-        })
+    ["localhost", "127.0.0.1", "[::1]"].iter().any(|name| match host.strip_prefix(name) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok()),
+        None => false,
+    })
 }
 
 /// Browsers say where a request comes from; programs that are no browsers say nothing, and are not what a forged
 /// request needs.
 fn same_site(headers: &HeaderMap) -> bool {
-    let text = |name| {
-        headers
-            .get(name)
-            .map(|value: &header::HeaderValue| value.to_str().unwrap_or("?"))
-    };
-    match (
-        text(header::HeaderName::from_static("sec-fetch-site")),
-        text(header::ORIGIN),
-    ) {
+    let text =
+        |name| headers.get(name).map(|value: &header::HeaderValue| value.to_str().unwrap_or("?"));
+    match (text(header::HeaderName::from_static("sec-fetch-site")), text(header::ORIGIN)) {
         (Some(site), _) => site == "same-origin" || site == "none",
         (None, None) => true,
         (None, Some(origin)) => {
             let from = origin.split_once("://").map(|(_, host)| host);
-            from.zip(text(header::HOST))
-                .is_some_and(|(from, host)| from.eq_ignore_ascii_case(host))
+            from.zip(text(header::HOST)).is_some_and(|(from, host)| from.eq_ignore_ascii_case(host))
         }
     }
 }

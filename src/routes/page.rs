@@ -21,10 +21,7 @@ static POLICY: LazyLock<String> = LazyLock::new(|| {
 });
 
 pub(super) async fn page() -> impl IntoResponse {
-    (
-        [(header::CONTENT_SECURITY_POLICY, POLICY.as_str())],
-        Html(PAGE),
-    )
+    ([(header::CONTENT_SECURITY_POLICY, POLICY.as_str())], Html(PAGE))
 }
 
 /// The hash by which a browser recognises the one inline element of this name.
@@ -33,10 +30,7 @@ fn hash(element: &str) -> String {
         .split_once(&format!("<{element}>"))
         .and_then(|(_, rest)| rest.split_once(&format!("</{element}>")));
     let inside = inside.map(|(inside, _)| inside).unwrap_or_default();
-    format!(
-        "'sha256-{}'",
-        STANDARD.encode(digest::digest(&digest::SHA256, inside.as_bytes()))
-    )
+    format!("'sha256-{}'", STANDARD.encode(digest::digest(&digest::SHA256, inside.as_bytes())))
 }
 
 #[cfg(test)]
@@ -47,18 +41,9 @@ mod tests {
     fn the_page_has_one_script_one_style_and_nothing_from_elsewhere() {
         for element in ["script", "style"] {
             assert_eq!(PAGE.matches(&format!("<{element}")).count(), 1, "{element}");
-            assert_eq!(
-                PAGE.matches(&format!("<{element}>")).count(),
-                1,
-                "{element}"
-            );
+            assert_eq!(PAGE.matches(&format!("<{element}>")).count(), 1, "{element}");
         }
-        let into_html = [
-            "innerHTML",
-            "outerHTML",
-            "insertAdjacentHTML",
-            "document.write",
-        ];
+        let into_html = ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write"];
         let elsewhere = [" src=", "http://", "https://", "@import", "url("];
         // The policy would block these, silently.
         let inline = [" style=", " onclick=", "javascript:"];

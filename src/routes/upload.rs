@@ -57,10 +57,7 @@ fn job(options: Result<Query<Options>, QueryRejection>) -> Result<ImportCsv, Err
     if let Some(Err(reason)) = callback_url.as_deref().map(webhooks::parse) {
         return Err(Error::bad(format!("callback_url: {reason}")));
     }
-    Ok(ImportCsv {
-        key: given(options.key),
-        callback_url,
-    })
+    Ok(ImportCsv { key: given(options.key), callback_url })
 }
 
 fn prepare(bytes: &[u8], key: Option<&str>) -> Result<Upload, Error> {
@@ -68,11 +65,7 @@ fn prepare(bytes: &[u8], key: Option<&str>) -> Result<Upload, Error> {
     let packed = body::pack(checked.text).map_err(Error::internal)?;
     // Five times the file is the rule; a few long column names repeated in many short rows can come to more.
     let room = checked.stored_len.max(5 * bytes.len() as u64);
-    Ok(Upload {
-        packed,
-        rows: checked.rows,
-        room,
-    })
+    Ok(Upload { packed, rows: checked.rows, room })
 }
 
 /// The file first, then the job that needs it. If the job certainly did not get in, the file goes again.

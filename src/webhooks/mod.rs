@@ -51,11 +51,7 @@ impl Webhooks {
             .user_agent(concat!("roustabout/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(resolver::Guarded { allow_private })
             .build()?;
-        Ok(Webhooks {
-            http,
-            key: key.map(Arc::new),
-            allow_private,
-        })
+        Ok(Webhooks { http, key: key.map(Arc::new), allow_private })
     }
 
     /// Whether deliveries are signed.
@@ -67,17 +63,9 @@ impl Webhooks {
     pub async fn deliver(&self, url: &str, id: &str, body: String) -> Result<(), Undelivered> {
         let url = parse(url).map_err(Undelivered::Refused)?;
         self.check_literal(&url)?;
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_secs();
-        let mut request = self
-            .http
-            .post(url)
-            .header("content-type", "application/json");
-        request = request
-            .header("webhook-id", id)
-            .header("webhook-timestamp", now);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut request = self.http.post(url).header("content-type", "application/json");
+        request = request.header("webhook-id", id).header("webhook-timestamp", now);
         if let Some(key) = &self.key {
             request = request.header("webhook-signature", key.sign(id, now, &body));
         }
@@ -116,10 +104,7 @@ fn verdict(status: StatusCode) -> Result<(), Undelivered> {
     match status {
         _ if status.is_success() => Ok(()),
         StatusCode::GONE => Err(Undelivered::Gone),
-        _ => Err(Undelivered::Failed(format!(
-            "the receiver answered {}",
-            status.as_u16()
-        ))),
+        _ => Err(Undelivered::Failed(format!("the receiver answered {}", status.as_u16()))),
     }
 }
 
@@ -144,11 +129,7 @@ mod tests {
 
     #[test]
     fn only_http_and_https_with_a_host() {
-        for good in [
-            "http://a",
-            "https://user:pw@example.com:8443/x?y",
-            "HTTP://[::1]/",
-        ] {
+        for good in ["http://a", "https://user:pw@example.com:8443/x?y", "HTTP://[::1]/"] {
             assert!(parse(good).is_ok(), "{good}");
         }
         for bad in [

@@ -20,9 +20,8 @@ impl Resolve for Guarded {
         let allow_private = self.allow_private;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let usable: Vec<SocketAddr> = found
-                .filter(|found| allow_private || is_public(found.ip()))
-                .collect();
+            let usable: Vec<SocketAddr> =
+                found.filter(|found| allow_private || is_public(found.ip())).collect();
             // lookup_host itself fails when a name has no address at all.
             match usable.is_empty() {
                 true => Err(PrivateTarget.into()),

@@ -13,25 +13,17 @@ impl SigningKey {
     /// `None` for a secret that is neither.
     pub fn parse(secret: &str) -> Option<SigningKey> {
         let bytes = match secret.strip_prefix("whsec_") {
-            Some(encoded) => STANDARD
-                .decode(encoded)
-                .ok()
-                .filter(|bytes| !bytes.is_empty())?,
+            Some(encoded) => STANDARD.decode(encoded).ok().filter(|bytes| !bytes.is_empty())?,
             None => secret.as_bytes().to_vec(),
         };
-        let printable = secret
-            .bytes()
-            .all(|byte| byte == b' ' || byte.is_ascii_graphic());
+        let printable = secret.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
         printable.then(|| SigningKey(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
     }
 
     /// The value of `webhook-signature`: the id and the time are signed too, so neither can be changed in a replay.
     pub fn sign(&self, id: &str, timestamp: u64, body: &str) -> String {
         let signed = format!("{id}.{timestamp}.{body}");
-        format!(
-            "v1,{}",
-            STANDARD.encode(hmac::sign(&self.0, signed.as_bytes()))
-        )
+        format!("v1,{}", STANDARD.encode(hmac::sign(&self.0, signed.as_bytes())))
     }
 }
 
@@ -42,11 +34,8 @@ mod tests {
     #[test]
     fn the_specifications_example() {
         let key = SigningKey::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
-        let signature = key.sign(
-            "msg_p5jXN8AQM9LWM0D4loKWxJek",
-            1_614_265_330,
-            r#"{"test": 2432232314}"#,
-        );
+        let signature =
+            key.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, r#"{"test": 2432232314}"#);
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
     }
 

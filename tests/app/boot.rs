@@ -29,11 +29,7 @@ fn a_bad_setting_is_one_line_and_1() {
         ("PORT", "s3cret", "PORT accepts"),
         ("CONCURRENCY", "0", "CONCURRENCY accepts"),
         ("STALL_TIMEOUT", "60", "STALL_TIMEOUT is not honoured"),
-        (
-            "REDIS_PROVIDER",
-            "redis://:s3cret@h:1",
-            "REDIS_PROVIDER accepts",
-        ),
+        ("REDIS_PROVIDER", "redis://:s3cret@h:1", "REDIS_PROVIDER accepts"),
         ("REDIS_URL", "http://:s3cret@h", "REDIS_URL"),
         ("RUST_LOG", "s3cret=s3cret", "RUST_LOG accepts"),
     ] {
@@ -64,11 +60,7 @@ fn a_dyno_without_redis_is_told_the_command() {
 #[test]
 fn a_dotenv_in_the_working_directory_fills_what_is_unset() {
     let redis = Redis::absent();
-    std::fs::write(
-        redis.dir.path().join(".env"),
-        "API_TOKEN=from-the-file\nPORT=1\n",
-    )
-    .unwrap();
+    std::fs::write(redis.dir.path().join(".env"), "API_TOKEN=from-the-file\nPORT=1\n").unwrap();
     let web = Web::start(&redis, &[]);
     assert_eq!(web.get("/records").status, 401);
 }
@@ -77,11 +69,7 @@ fn a_dotenv_in_the_working_directory_fills_what_is_unset() {
 fn a_taken_port_is_one_line_and_1() {
     let taken = TcpListener::bind("[::]:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let output = run(program(
-        "web",
-        &Redis::absent(),
-        &[("PORT", &port), ("RUST_LOG", "off")],
-    ));
+    let output = run(program("web", &Redis::absent(), &[("PORT", &port), ("RUST_LOG", "off")]));
     assert_eq!(output.status.code(), Some(1));
     let line = String::from_utf8(output.stderr).unwrap();
     assert!(line.contains(&port) && line.lines().count() == 1, "{line}");

@@ -31,10 +31,7 @@ impl Answer {
 
     /// The reason of a refusal.
     pub fn error(&self) -> String {
-        self.json()["error"]
-            .as_str()
-            .unwrap_or_else(|| panic!("no reason in {self:?}"))
-            .to_owned()
+        self.json()["error"].as_str().unwrap_or_else(|| panic!("no reason in {self:?}")).to_owned()
     }
 }
 
@@ -78,9 +75,7 @@ impl Web {
     pub fn settled(&self, jid: &str) -> Value {
         wait_for("the import to end", || {
             let import = self.get(&format!("/imports/{jid}")).json();
-            ["done", "failed"]
-                .contains(&import["state"].as_str()?)
-                .then_some(import)
+            ["done", "failed"].contains(&import["state"].as_str()?).then_some(import)
         })
     }
 
@@ -126,17 +121,7 @@ pub fn read(mut socket: TcpStream) -> Answer {
     let mut bytes = Vec::new();
     let _ = socket.read_to_end(&mut bytes);
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    let (head, body) = text
-        .split_once("\r\n\r\n")
-        .unwrap_or_else(|| panic!("no answer: {text:?}"));
-    let status = head
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok())
-        .unwrap();
-    Answer {
-        status,
-        head: head.to_owned(),
-        body: body.to_owned(),
-    }
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text:?}"));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
 }

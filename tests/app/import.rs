@@ -73,12 +73,7 @@ fn another_column_can_be_the_key_and_a_repeat_leaves_one_record() {
     }
     let names = |path| {
         let records = web.get(path).json();
-        records
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|record| record["name"].clone())
-            .collect::<Vec<_>>()
+        records.as_array().unwrap().iter().map(|record| record["name"].clone()).collect::<Vec<_>>()
     };
     assert_eq!(names("/records"), ["a", "b", "c"]);
     assert_eq!(names("/records?limit=2"), ["a", "b"]);
@@ -92,10 +87,7 @@ fn a_large_field_and_many_rejections_are_fine() {
     let mut file = format!("id,text\n0,\"{}\"\n", "x".repeat(1_000_000));
     (0..2500).for_each(|_| file.push_str("too,many,fields\n"));
     let (import, records) = records_of("", file.as_bytes());
-    assert_eq!(
-        (&import["processed"], &import["accepted"]),
-        (&2501.into(), &1.into())
-    );
+    assert_eq!((&import["processed"], &import["accepted"]), (&2501.into(), &1.into()));
     assert_eq!(import["rejected"].as_array().unwrap().len(), 1000);
     assert_eq!(records[0]["text"].as_str().unwrap().len(), 1_000_000);
 }
@@ -109,20 +101,13 @@ fn the_event_stream_tells_the_same_until_the_end() {
     let _worker = worker(&redis, &[]);
     let told: Vec<Value> = events
         .filter_map(|line| {
-            line.strip_prefix("data: ")
-                .map(|data| serde_json::from_str(data).unwrap())
+            line.strip_prefix("data: ").map(|data| serde_json::from_str(data).unwrap())
         })
         .collect();
     assert_eq!(told.first().unwrap()["state"], "queued");
-    assert_eq!(
-        *told.last().unwrap(),
-        web.get(&format!("/imports/{jid}")).json()
-    );
+    assert_eq!(*told.last().unwrap(), web.get(&format!("/imports/{jid}")).json());
     assert_eq!(told.last().unwrap()["state"], "done");
-    assert_eq!(
-        web.get("/imports/000000000000000000000000/events").status,
-        404
-    );
+    assert_eq!(web.get("/imports/000000000000000000000000/events").status, 404);
     assert_eq!(web.get("/imports/000000000000000000000000").status, 404);
     assert_eq!(web.get(&format!("/imports/{jid}:body")).status, 404);
     assert_eq!(web.get("/imports/%ff").status, 404);
@@ -151,11 +136,7 @@ fn outcome(redis: &Redis, web: &Web, jid: &str) -> (Value, Vec<(String, String)>
         .map(|(key, record)| (key, record.split_once(' ').unwrap().1.to_owned()))
         .collect();
     records.sort();
-    (
-        import,
-        records,
-        redis.ask(&["ZRANGE", "roustabout:records:keys", "0", "-1"]),
-    )
+    (import, records, redis.ask(&["ZRANGE", "roustabout:records:keys", "0", "-1"]))
 }
 
 #[test]
@@ -168,41 +149,18 @@ fn kills_and_stops_in_the_middle_do_not_show_in_the_result() {
 
     let web = Web::ready(&rough, &[]);
     let jid = web.imported("", &file);
-    let processed = || {
-        web.get(&format!("/imports/{jid}")).json()["processed"]
-            .as_u64()
-            .unwrap()
-    };
-    for (signal, rows) in [
-        ("TERM", 1),
-        ("KILL", 10_000),
-        ("TERM", 25_000),
-        ("KILL", 45_000),
-    ] {
+    let processed = || web.get(&format!("/imports/{jid}")).json()["processed"].as_u64().unwrap();
+    for (signal, rows) in [("TERM", 1), ("KILL", 10_000), ("TERM", 25_000), ("KILL", 45_000)] {
         let mut worker = worker(&rough, &[]);
         wait_for("some rows", || (processed() >= rows).then_some(()));
         worker.signal(signal);
         worker.end();
     }
-    assert!(
-        processed() < 60_000,
-        "the file is too short for this machine"
-    );
+    assert!(processed() < 60_000, "the file is too short for this machine");
     let _worker = worker(&rough, &[]);
-    assert!(
-        outcome(&rough, &web, &jid) == expected,
-        "the result differs"
-    );
-    assert!(
-        web.get(&format!("/imports/{jid}")).json()["interruptions"]
-            .as_u64()
-            .unwrap()
-            >= 2
-    );
-    assert_eq!(
-        rough.ask::<usize>(&["EXISTS", &format!("roustabout:import:{jid}:body")]),
-        0
-    );
+    assert!(outcome(&rough, &web, &jid) == expected, "the result differs");
+    assert!(web.get(&format!("/imports/{jid}")).json()["interruptions"].as_u64().unwrap() >= 2);
+    assert_eq!(rough.ask::<usize>(&["EXISTS", &format!("roustabout:import:{jid}:body")]), 0);
 }
 
 #[test]

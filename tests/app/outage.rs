@@ -8,11 +8,9 @@ fn without_redis_web_serves_and_says_why_it_cannot() {
     let web = Web::start(&redis, &[]);
     assert_eq!(web.get("/health").status, 200);
     assert_eq!(web.get("/").status, 200);
-    for answer in [
-        web.get("/ready"),
-        web.get("/records"),
-        web.get("/imports/0123456789abcdef01234567"),
-    ] {
+    for answer in
+        [web.get("/ready"), web.get("/records"), web.get("/imports/0123456789abcdef01234567")]
+    {
         assert_eq!(answer.status, 503);
         assert!(answer.error().contains("Redis"));
     }
@@ -22,9 +20,7 @@ fn without_redis_web_serves_and_says_why_it_cannot() {
     // What is wrong with the file itself is said all the same.
     assert_eq!(web.import("", "id,id\n1,2\n").status, 400);
     redis.run();
-    wait_for("web to find Redis", || {
-        (web.get("/ready").status == 200).then_some(())
-    });
+    wait_for("web to find Redis", || (web.get("/ready").status == 200).then_some(()));
     assert_eq!(web.import("", "id\n1\n").status, 202);
 }
 
@@ -33,12 +29,8 @@ fn an_upload_that_would_fill_redis_is_not_begun() {
     let redis = Redis::start();
     let web = Web::ready(&redis, &[]);
     let info: String = redis.ask(&["INFO", "memory"]);
-    let used = info
-        .lines()
-        .find_map(|line| line.strip_prefix("used_memory:"))
-        .unwrap()
-        .trim()
-        .to_owned();
+    let used =
+        info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap().trim().to_owned();
     let limit = used.parse::<usize>().unwrap() + 1024 * 1024;
     redis.ask::<()>(&["CONFIG", "SET", "maxmemory", &limit.to_string()]);
     // Five times this is more than a mebibyte.
@@ -46,11 +38,6 @@ fn an_upload_that_would_fill_redis_is_not_begun() {
     let refused = web.import("", format!("id,text\n{rows}"));
     assert_eq!(refused.status, 503, "{refused:?}");
     assert!(refused.header("retry-after").is_some() && refused.error().contains("memory"));
-    assert_eq!(
-        redis
-            .ask::<Vec<String>>(&["KEYS", "roustabout:import*"])
-            .len(),
-        0
-    );
+    assert_eq!(redis.ask::<Vec<String>>(&["KEYS", "roustabout:import*"]).len(), 0);
     assert_eq!(web.import("", "id,text\n1,x\n").status, 202);
 }

@@ -35,10 +35,7 @@ fn an_open_event_stream_ends_at_term() {
     web.process.signal("TERM");
     // Ends on both sides, long before the grace for requests in progress.
     let rest: Vec<String> = events.collect();
-    assert!(
-        !rest.iter().any(|line| line.starts_with("data:")),
-        "{rest:?}"
-    );
+    assert!(!rest.iter().any(|line| line.starts_with("data:")), "{rest:?}");
     assert_eq!(web.process.end().code(), Some(0));
 }
 
@@ -54,9 +51,7 @@ fn an_upload_in_progress_is_finished_after_term() {
     assert_eq!(web.get("/health").status, 200);
     web.process.signal("TERM");
     let port = web.port;
-    wait_for("web to stop listening", || {
-        std::net::TcpStream::connect(("127.0.0.1", port)).err()
-    });
+    wait_for("web to stop listening", || std::net::TcpStream::connect(("127.0.0.1", port)).err());
     socket.write_all(b"12,3\n").unwrap();
     assert_eq!(read(socket).status, 202);
     assert_eq!(web.process.end().code(), Some(0));

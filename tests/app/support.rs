@@ -32,10 +32,7 @@ pub struct Redis {
 impl Redis {
     /// Only the place: nothing answers there yet.
     pub fn absent() -> Redis {
-        Redis {
-            dir: TempDir::new().unwrap(),
-            server: None,
-        }
+        Redis { dir: TempDir::new().unwrap(), server: None }
     }
 
     pub fn start() -> Redis {
@@ -47,20 +44,9 @@ impl Redis {
     pub fn run(&mut self) {
         let mut command = Command::new("redis-server");
         command
-            .args([
-                "--port",
-                "0",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-                "--unixsocket",
-            ])
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
             .arg(self.socket());
-        command
-            .arg("--dir")
-            .arg(self.dir.path())
-            .stdout(Stdio::null());
+        command.arg("--dir").arg(self.dir.path()).stdout(Stdio::null());
         self.server = Some(command.spawn().expect("redis-server on the PATH"));
         wait_for("redis-server", || self.try_connection());
     }
@@ -76,19 +62,13 @@ impl Redis {
     fn try_connection(&self) -> Option<redis::Connection> {
         let url = format!("redis+unix://{}", self.socket().display());
         let mut connection = redis::Client::open(url).ok()?.get_connection().ok()?;
-        redis::cmd("PING")
-            .query::<()>(&mut connection)
-            .ok()
-            .map(|()| connection)
+        redis::cmd("PING").query::<()>(&mut connection).ok().map(|()| connection)
     }
 
     /// Asks the server itself.
     pub fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
         let mut connection = self.try_connection().expect("a running Redis");
-        redis::cmd(command[0])
-            .arg(&command[1..])
-            .query(&mut connection)
-            .unwrap()
+        redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).unwrap()
     }
 }
 
@@ -108,10 +88,7 @@ pub fn program(name: &str, redis: &Redis, vars: &[(&str, &str)]) -> Command {
         _ => env!("CARGO_BIN_EXE_worker"),
     };
     let mut command = Command::new(path);
-    command
-        .env_clear()
-        .env("REDIS_URL", redis.url())
-        .envs(vars.iter().copied());
+    command.env_clear().env("REDIS_URL", redis.url()).envs(vars.iter().copied());
     command.current_dir(redis.dir.path()).stdin(Stdio::null());
     command
 }
@@ -126,9 +103,8 @@ impl Process {
 
     /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill")
-            .args([&format!("-{name}"), &self.0.id().to_string()])
-            .status();
+        let sent =
+            Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]).status();
         assert!(sent.unwrap().success());
     }
 
@@ -151,39 +127,17 @@ impl Drop for Process {
 
 /// Runs a program that is to end by itself.
 pub fn run(mut command: Command) -> Output {
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let status = wait_for("the program to end", || child.try_wait().unwrap());
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    child
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_end(&mut stdout)
-        .unwrap();
-    child
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_end(&mut stderr)
-        .unwrap();
-    Output {
-        status,
-        stdout,
-        stderr,
-    }
+    child.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+    child.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+    Output { status, stdout, stderr }
 }
 
 /// A port nobody listens on at this moment.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A running `web`.
@@ -198,18 +152,14 @@ impl Web {
         let mut command = program("web", redis, vars);
         command.env("PORT", port.to_string());
         let process = Process::spawn(command);
-        wait_for("web to listen", || {
-            TcpStream::connect(("127.0.0.1", port)).ok()
-        });
+        wait_for("web to listen", || TcpStream::connect(("127.0.0.1", port)).ok());
         Web { port, process }
     }
 
     /// One whose connection to Redis is up.
     pub fn ready(redis: &Redis, vars: &[(&str, &str)]) -> Web {
         let web = Web::start(redis, vars);
-        wait_for("web to be ready", || {
-            (web.get("/ready").status == 200).then_some(())
-        });
+        wait_for("web to be ready", || (web.get("/ready").status == 200).then_some(()));
         web
     }
 }

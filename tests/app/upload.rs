@@ -20,9 +20,7 @@ fn file(size: usize) -> Vec<u8> {
 }
 
 fn keys(redis: &Redis) -> usize {
-    redis
-        .ask::<Vec<String>>(&["KEYS", "roustabout:import*"])
-        .len()
+    redis.ask::<Vec<String>>(&["KEYS", "roustabout:import*"]).len()
         + redis.ask::<usize>(&["LLEN", "queue:imports"])
 }
 
@@ -37,17 +35,11 @@ fn an_upload_is_stored_compressed_and_enqueued() {
     let body = answer.json();
     let jid = body["jid"].as_str().unwrap();
     assert_eq!((answer.status, jid.len()), (202, 24));
-    assert_eq!(
-        answer.header("location"),
-        Some(format!("/imports/{jid}").as_str())
-    );
+    assert_eq!(answer.header("location"), Some(format!("/imports/{jid}").as_str()));
     assert_eq!(body["status_url"], format!("/imports/{jid}"));
     let job: serde_json::Value =
         serde_json::from_str(&redis.ask::<String>(&["LINDEX", "queue:imports", "0"])).unwrap();
-    assert_eq!(
-        (&job["class"], &job["jid"]),
-        (&"ImportCsv".into(), &jid.into())
-    );
+    assert_eq!((&job["class"], &job["jid"]), (&"ImportCsv".into(), &jid.into()));
     assert_eq!(
         job["args"],
         serde_json::json!([{ "key": "name", "callback_url": "https://example.com/hook" }])
@@ -59,22 +51,11 @@ fn an_upload_is_stored_compressed_and_enqueued() {
         assert!((600_000..=604_800).contains(&left), "{key}: {left}");
     }
     let import = web.get(&format!("/imports/{jid}")).json();
-    assert_eq!(
-        (&import["state"], &import["processed"]),
-        (&"queued".into(), &0.into())
-    );
+    assert_eq!((&import["state"], &import["processed"]), (&"queued".into(), &0.into()));
     let names: Vec<&String> = import.as_object().unwrap().keys().collect();
     assert_eq!(
         names,
-        [
-            "accepted",
-            "interruptions",
-            "jid",
-            "processed",
-            "rejected",
-            "state",
-            "total"
-        ]
+        ["accepted", "interruptions", "jid", "processed", "rejected", "state", "total"]
     );
 }
 
@@ -107,27 +88,14 @@ fn an_unusable_file_is_400_and_leaves_nothing() {
         ("", b"i\0d\0\n\0", "NUL"),
         ("?key=nope", b"id,name\n1,x\n", "\"id\", \"name\""),
         ("?callback_url=example.com", b"id\n1\n", "callback_url"),
-        (
-            "?callback_url=ftp://example.com/",
-            b"id\n1\n",
-            "callback_url",
-        ),
-        (
-            "?callback_url=javascript:alert(1)",
-            b"id\n1\n",
-            "callback_url",
-        ),
+        ("?callback_url=ftp://example.com/", b"id\n1\n", "callback_url"),
+        ("?callback_url=javascript:alert(1)", b"id\n1\n", "callback_url"),
         ("?key=a&key=b", b"id\n1\n", "key"),
         ("?key=%ff", b"id\n1\n", ""),
     ];
     for (query, bytes, reason) in cases {
         let answer = web.import(query, bytes);
-        assert_eq!(
-            answer.status,
-            400,
-            "{query} {:?}",
-            String::from_utf8_lossy(bytes)
-        );
+        assert_eq!(answer.status, 400, "{query} {:?}", String::from_utf8_lossy(bytes));
         assert!(answer.error().contains(reason), "{answer:?}");
     }
     assert_eq!(keys(&redis), 0);
@@ -139,43 +107,19 @@ fn only_csv_and_forms_are_taken() {
     let web = Web::ready(&redis, &[]);
     let post = |kind: &[(&str, &str)], body: &[u8]| web.request("POST", "/imports", kind, body);
     assert_eq!(post(&[], b"id\n1\n").status, 415);
-    for kind in [
-        "application/json",
-        "text/plain",
-        "text/csvx",
-        "application/x-www-form-urlencoded",
-    ] {
-        assert_eq!(
-            post(&[("content-type", kind)], b"id\n1\n").status,
-            415,
-            "{kind}"
-        );
+    for kind in ["application/json", "text/plain", "text/csvx", "application/x-www-form-urlencoded"]
+    {
+        assert_eq!(post(&[("content-type", kind)], b"id\n1\n").status, 415, "{kind}");
     }
-    assert_eq!(
-        post(&[("content-type", "multipart/form-data")], b"id\n1\n").status,
-        400
-    );
+    assert_eq!(post(&[("content-type", "multipart/form-data")], b"id\n1\n").status, 400);
     let (kind, other) = form("other", b"id\n1\n");
-    assert!(
-        post(&[("content-type", kind)], &other)
-            .error()
-            .contains("file")
-    );
+    assert!(post(&[("content-type", kind)], &other).error().contains("file"));
     let (kind, cut) = form("file", b"id\n1\n");
-    assert_eq!(
-        post(&[("content-type", kind)], &cut[..cut.len() - 12]).status,
-        400
-    );
-    assert_eq!(
-        post(&[("content-type", kind)], &form("file", b"").1).status,
-        400
-    );
+    assert_eq!(post(&[("content-type", kind)], &cut[..cut.len() - 12]).status, 400);
+    assert_eq!(post(&[("content-type", kind)], &form("file", b"").1).status, 400);
     assert_eq!(keys(&redis), 0);
     assert_eq!(post(&[("content-type", kind)], &cut).status, 202);
-    assert_eq!(
-        post(&[("content-type", "Text/CSV; charset=utf-8")], b"id\n1\n").status,
-        202
-    );
+    assert_eq!(post(&[("content-type", "Text/CSV; charset=utf-8")], b"id\n1\n").status, 202);
 }
 
 #[test]
@@ -185,10 +129,7 @@ fn five_mebibytes_are_the_limit_however_they_are_sent() {
     let (fits, too_large) = (file(5 * MIB), file(5 * MIB + 1));
     let plain = |body: &[u8]| web.import("", body).status;
     let chunked = |body: &[u8]| {
-        let head = [
-            ("content-type", "text/csv"),
-            ("transfer-encoding", "chunked"),
-        ];
+        let head = [("content-type", "text/csv"), ("transfer-encoding", "chunked")];
         let mut socket = web.begin("POST", "/imports", &head);
         for chunk in body.chunks(64 * 1024) {
             write!(socket, "{:x}\r\n", chunk.len()).unwrap();
@@ -200,8 +141,7 @@ fn five_mebibytes_are_the_limit_however_they_are_sent() {
     };
     let multipart = |body: &[u8]| {
         let (kind, form) = form("file", body);
-        web.request("POST", "/imports", &[("content-type", kind)], &form)
-            .status
+        web.request("POST", "/imports", &[("content-type", kind)], &form).status
     };
     let far_too_large = file(12 * MIB);
     for (how, send) in [

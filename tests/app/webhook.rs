@@ -70,32 +70,17 @@ fn a_finished_import_is_told_with_a_signature() {
     let redis = Redis::start();
     let web = Web::ready(&redis, &[]);
     let _worker = worker(&redis, &[PRIVATE, ("WEBHOOK_SECRET", "whsec_c2VjcmV0")]);
-    let jid = web.imported(
-        &format!("?callback_url=http://localhost:{port}/hook"),
-        "id\n1\n1,2\n",
-    );
+    let jid = web.imported(&format!("?callback_url=http://localhost:{port}/hook"), "id\n1\n1,2\n");
     let (head, body) = deliveries.recv_timeout(DEADLINE).unwrap();
     assert!(head[0].starts_with("POST /hook "));
     assert_eq!(header(&head, "content-type"), "application/json");
     let event: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(event["type"], "import.completed");
-    assert_eq!(
-        (&event["data"]["jid"], &event["data"]["accepted"]),
-        (&jid.into(), &1.into())
-    );
-    let signed = format!(
-        "{}.{}.{body}",
-        header(&head, "webhook-id"),
-        header(&head, "webhook-timestamp")
-    );
-    let mac = hmac::sign(
-        &hmac::Key::new(hmac::HMAC_SHA256, b"secret"),
-        signed.as_bytes(),
-    );
-    let expected = format!(
-        "v1,{}",
-        base64::engine::general_purpose::STANDARD.encode(mac)
-    );
+    assert_eq!((&event["data"]["jid"], &event["data"]["accepted"]), (&jid.into(), &1.into()));
+    let signed =
+        format!("{}.{}.{body}", header(&head, "webhook-id"), header(&head, "webhook-timestamp"));
+    let mac = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"secret"), signed.as_bytes());
+    let expected = format!("v1,{}", base64::engine::general_purpose::STANDARD.encode(mac));
     assert_eq!(header(&head, "webhook-signature"), expected);
 }
 
@@ -111,11 +96,7 @@ fn a_refusal_is_retried_under_the_same_id() {
     );
     let (head, _) = deliveries.recv_timeout(DEADLINE).unwrap();
     assert_eq!(header(&head, "webhook-id"), "aaaaaaaaaaaaaaaaaaaaaaaa");
-    assert_eq!(
-        header(&head, "webhook-signature"),
-        "",
-        "there is no secret to sign with"
-    );
+    assert_eq!(header(&head, "webhook-signature"), "", "there is no secret to sign with");
     let retried: Vec<String> = wait_for("the retry", || {
         Some(redis.ask::<Vec<String>>(&["ZRANGE", "retry", "0", "-1"]))
             .filter(|retries| !retries.is_empty())
@@ -130,20 +111,13 @@ fn a_gone_receiver_is_left_alone() {
     let (port, deliveries) = receiver(&["410 Gone"]);
     let redis = Redis::start();
     let _worker = worker(&redis, &[PRIVATE]);
-    enqueue(
-        &redis,
-        "bbbbbbbbbbbbbbbbbbbbbbbb",
-        &format!("http://127.0.0.1:{port}/"),
-    );
+    enqueue(&redis, "bbbbbbbbbbbbbbbbbbbbbbbb", &format!("http://127.0.0.1:{port}/"));
     deliveries.recv_timeout(DEADLINE).unwrap();
     wait_for("the job to be over", || {
         let inflight: Vec<String> = redis.ask(&["KEYS", "roustabout:inflight:*"]);
         inflight.is_empty().then_some(())
     });
-    assert_eq!(
-        redis.ask::<usize>(&["ZCARD", "retry"]) + redis.ask::<usize>(&["ZCARD", "dead"]),
-        0
-    );
+    assert_eq!(redis.ask::<usize>(&["ZCARD", "retry"]) + redis.ask::<usize>(&["ZCARD", "dead"]), 0);
 }
 
 #[test]
@@ -162,11 +136,7 @@ fn private_targets_are_never_connected_to() {
         "LOCALHOST",
     ];
     for (number, host) in hosts.iter().enumerate() {
-        enqueue(
-            &redis,
-            &format!("{number:024x}"),
-            &format!("http://{host}:{port}/"),
-        );
+        enqueue(&redis, &format!("{number:024x}"), &format!("http://{host}:{port}/"));
     }
     wait_for("all to be buried", || {
         (redis.ask::<usize>(&["ZCARD", "dead"]) == hosts.len()).then_some(())

@@ -40,10 +40,7 @@ impl Job for ImportCsv {
             && gives_up(&cx, error)
             && let Err(error) = set_state(&cx, State::Failed).await
         {
-            tracing::warn!(
-                job.jid = cx.jid(),
-                "cannot mark the import as failed: {error}"
-            );
+            tracing::warn!(job.jid = cx.jid(), "cannot mark the import as failed: {error}");
         }
         result
     }
@@ -53,9 +50,7 @@ impl ImportCsv {
     async fn import(&self, cx: &JobContext<App>) -> anyhow::Result<()> {
         let redis = &cx.app.redis;
         let import = store::load(redis, cx.jid()).await?;
-        let done = import
-            .as_ref()
-            .is_some_and(|import| import.state == State::Done);
+        let done = import.as_ref().is_some_and(|import| import.state == State::Done);
         let (import, packed) = match (import, body::load(redis, cx.jid()).await?) {
             (Some(import), Some(packed)) => (import, packed),
             // It ended, and only the news of that was lost.
@@ -97,15 +92,7 @@ impl ImportCsv {
                 break;
             }
             let (kept, bad) = (&piece.records, &piece.rejections);
-            records::save(
-                redis,
-                cx.jid(),
-                import.created_at,
-                kept,
-                bad,
-                cursor.rejected,
-            )
-            .await?;
+            records::save(redis, cx.jid(), import.created_at, kept, bad, cursor.rejected).await?;
             cursor = piece.next;
             cx.progress(cursor.rows, import.total);
             // What was shown before a crash may be ahead of the cursor: better to wait than to run backwards.
@@ -126,13 +113,8 @@ impl ImportCsv {
         let Some(url) = self.callback_url.clone() else {
             return Ok(());
         };
-        let import = store::load(&cx.app.redis, cx.jid())
-            .await?
-            .context("the import is gone")?;
-        let webhook = DeliverWebhook {
-            url,
-            event: completed(&import),
-        };
+        let import = store::load(&cx.app.redis, cx.jid()).await?.context("the import is gone")?;
+        let webhook = DeliverWebhook { url, event: completed(&import) };
         let payload = Payload::of(&webhook)?.with("jid", derived_jid(cx.jid()));
         cx.app.jobs.push(payload).await?;
         Ok(())
@@ -148,18 +130,13 @@ fn gives_up(cx: &JobContext<App>, error: &anyhow::Error) -> bool {
 }
 
 async fn set_state(cx: &JobContext<App>, state: State) -> redis::RedisResult<()> {
-    let fields = [
-        ("state", state.as_str().into()),
-        ("interruptions", cx.interruptions().to_string()),
-    ];
+    let fields =
+        [("state", state.as_str().into()), ("interruptions", cx.interruptions().to_string())];
     store::update(&cx.app.redis, cx.jid(), &fields).await
 }
 
 fn counts(cursor: &Cursor) -> [(&'static str, String); 2] {
-    [
-        ("processed", cursor.rows.to_string()),
-        ("accepted", cursor.accepted.to_string()),
-    ]
+    [("processed", cursor.rows.to_string()), ("accepted", cursor.accepted.to_string())]
 }
 
 fn completed(import: &Import) -> serde_json::Value {
@@ -179,11 +156,7 @@ fn completed(import: &Import) -> serde_json::Value {
 /// 24 hex digits like every jid, and always the same ones for the same import.
 fn derived_jid(jid: &str) -> String {
     let hash = digest::digest(&digest::SHA256, format!("DeliverWebhook {jid}").as_bytes());
-    hash.as_ref()
-        .iter()
-        .take(12)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hash.as_ref().iter().take(12).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -207,10 +180,7 @@ mod tests {
     #[test]
     fn a_derived_jid_looks_like_one_and_stays() {
         let jid = derived_jid("0123456789abcdef01234567");
-        assert_eq!(
-            (jid.len(), jid.bytes().all(|byte| byte.is_ascii_hexdigit())),
-            (24, true)
-        );
+        assert_eq!((jid.len(), jid.bytes().all(|byte| byte.is_ascii_hexdigit())), (24, true));
         assert_eq!(jid, derived_jid("0123456789abcdef01234567"));
         assert_ne!(jid, derived_jid("1123456789abcdef01234567"));
     }

@@ -21,12 +21,7 @@ pub(super) struct Cursor {
 
 impl Cursor {
     pub(super) fn start(table: &Table<'_>) -> Cursor {
-        Cursor {
-            place: table.first_row(),
-            rows: 0,
-            accepted: 0,
-            rejected: 0,
-        }
+        Cursor { place: table.first_row(), rows: 0, accepted: 0, rejected: 0 }
     }
 }
 
@@ -41,11 +36,7 @@ pub(super) struct Piece {
 
 impl Piece {
     pub(super) fn read(table: &Table<'_>, cursor: Cursor) -> serde_json::Result<Piece> {
-        let mut piece = Piece {
-            records: Vec::new(),
-            rejections: Vec::new(),
-            next: cursor,
-        };
+        let mut piece = Piece { records: Vec::new(), rejections: Vec::new(), next: cursor };
         let mut bytes = 0;
         for row in table.rows(cursor.place).take(ROWS) {
             match table.key_of(&row) {
@@ -56,10 +47,7 @@ impl Piece {
                     piece.next.accepted += 1;
                 }
                 Err(reason) => {
-                    piece.rejections.push(Rejection {
-                        line: row.line,
-                        reason,
-                    });
+                    piece.rejections.push(Rejection { line: row.line, reason });
                     piece.next.rejected += 1;
                 }
             }
@@ -80,13 +68,7 @@ mod tests {
     #[test]
     fn pieces_add_up_to_the_file_and_can_be_read_again() {
         let rows: String = (0..1000)
-            .map(|n| {
-                if n % 10 == 9 {
-                    format!("{n}\r\n")
-                } else {
-                    format!("{n},x\r\n")
-                }
-            })
+            .map(|n| if n % 10 == 9 { format!("{n}\r\n") } else { format!("{n},x\r\n") })
             .collect();
         let text = format!("id,b\r\n{rows}");
         let table = Table::open(&text, None).unwrap();
@@ -101,10 +83,7 @@ mod tests {
             (cursor, _) = (piece.next, records.extend(piece.records));
             rejected.extend(piece.rejections.iter().map(|rejection| rejection.line));
         }
-        assert_eq!(
-            (cursor.rows, cursor.accepted, cursor.rejected),
-            (1000, 900, 100)
-        );
+        assert_eq!((cursor.rows, cursor.accepted, cursor.rejected), (1000, 900, 100));
         assert_eq!(records[0], ("0".into(), r#"{"id":"0","b":"x"}"#.into()));
         assert_eq!((records.len(), rejected[0], rejected[99]), (900, 11, 1001));
     }
@@ -114,12 +93,6 @@ mod tests {
         let big = "x".repeat(BYTES);
         let text = format!("id,b\n1,{big}\n2,{big}\n");
         let table = Table::open(&text, None).unwrap();
-        assert_eq!(
-            Piece::read(&table, Cursor::start(&table))
-                .unwrap()
-                .next
-                .rows,
-            1
-        );
+        assert_eq!(Piece::read(&table, Cursor::start(&table)).unwrap().next.rows, 1);
     }
 }

@@ -27,38 +27,17 @@ pub fn unpack(packed: &[u8]) -> io::Result<String> {
 /// Stores a new import of `total` rows, before its job is pushed.
 pub async fn create(redis: &Redis, jid: &str, packed: &[u8], total: u64) -> RedisResult<()> {
     let mut pipe = redis::pipe();
-    pipe.cmd("SET")
-        .arg(body_key(jid))
-        .arg(packed)
-        .arg("EX")
-        .arg(KEPT_SECONDS)
-        .ignore();
-    pipe.cmd("HSET")
-        .arg(import_key(jid))
-        .arg(&[("state", "queued")])
-        .arg("total")
-        .arg(total);
-    pipe.arg("created_at")
-        .arg(now())
-        .arg("updated_at")
-        .arg(now())
-        .ignore();
-    pipe.cmd("EXPIRE")
-        .arg(import_key(jid))
-        .arg(KEPT_SECONDS)
-        .ignore();
+    pipe.cmd("SET").arg(body_key(jid)).arg(packed).arg("EX").arg(KEPT_SECONDS).ignore();
+    pipe.cmd("HSET").arg(import_key(jid)).arg(&[("state", "queued")]).arg("total").arg(total);
+    pipe.arg("created_at").arg(now()).arg("updated_at").arg(now()).ignore();
+    pipe.cmd("EXPIRE").arg(import_key(jid)).arg(KEPT_SECONDS).ignore();
     redis.pipe(&pipe).await
 }
 
 /// Takes an import back whose job could not be pushed.
 pub async fn forget(redis: &Redis, jid: &str) -> RedisResult<()> {
     redis
-        .query(
-            redis::cmd("DEL")
-                .arg(body_key(jid))
-                .arg(import_key(jid))
-                .arg(rejected_key(jid)),
-        )
+        .query(redis::cmd("DEL").arg(body_key(jid)).arg(import_key(jid)).arg(rejected_key(jid)))
         .await
 }
 

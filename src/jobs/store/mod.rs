@@ -104,26 +104,19 @@ fn rejected_key(jid: &str) -> String {
 pub async fn load(redis: &Redis, jid: &str) -> RedisResult<Option<Import>> {
     // Anything else could name a key of another kind.
     if jid.is_empty()
-        || !jid
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+        || !jid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     {
         return Ok(None);
     }
     let mut pipe = redis::pipe();
-    pipe.cmd("HGETALL")
-        .arg(import_key(jid))
-        .cmd("HGETALL")
-        .arg(rejected_key(jid));
+    pipe.cmd("HGETALL").arg(import_key(jid)).cmd("HGETALL").arg(rejected_key(jid));
     let (fields, rejected): (HashMap<String, String>, HashMap<u64, String>) =
         redis.pipe(&pipe).await?;
     if fields.is_empty() {
         return Ok(None);
     }
-    let mut rejected: Vec<Rejection> = rejected
-        .into_iter()
-        .map(|(line, reason)| Rejection { line, reason })
-        .collect();
+    let mut rejected: Vec<Rejection> =
+        rejected.into_iter().map(|(line, reason)| Rejection { line, reason }).collect();
     rejected.sort();
     Ok(Some(Import {
         jid: jid.to_owned(),
@@ -140,17 +133,11 @@ pub async fn load(redis: &Redis, jid: &str) -> RedisResult<Option<Import>> {
 fn state(fields: &HashMap<String, String>) -> State {
     let word = fields.get("state").map(String::as_str);
     let known = [State::Running, State::Done, State::Failed];
-    known
-        .into_iter()
-        .find(|state| Some(state.as_str()) == word)
-        .unwrap_or_default()
+    known.into_iter().find(|state| Some(state.as_str()) == word).unwrap_or_default()
 }
 
 fn field<T: FromStr + Default>(fields: &HashMap<String, String>, name: &str) -> T {
-    fields
-        .get(name)
-        .and_then(|value| value.parse().ok())
-        .unwrap_or_default()
+    fields.get(name).and_then(|value| value.parse().ok()).unwrap_or_default()
 }
 
 /// KEYS the import; ARGV seconds to keep it, then fields and values. Returns 1 if they were written.
@@ -165,11 +152,7 @@ const UPDATE: &str = "if redis.call('HGET', KEYS[1], 'state') == 'done' then ret
 /// Writes fields of an import that is not done yet.
 pub async fn update(redis: &Redis, jid: &str, fields: &[(&str, String)]) -> RedisResult<()> {
     let mut command = redis::cmd("EVAL");
-    command
-        .arg(UPDATE)
-        .arg(1)
-        .arg(import_key(jid))
-        .arg(KEPT_SECONDS);
+    command.arg(UPDATE).arg(1).arg(import_key(jid)).arg(KEPT_SECONDS);
     for (name, value) in fields {
         command.arg(name).arg(value);
     }

@@ -25,25 +25,14 @@ pub async fn save(
 ) -> RedisResult<()> {
     let mut pipe = redis::pipe();
     for (key, json) in records {
-        pipe.cmd("HSET")
-            .arg(RECORDS)
-            .arg(key)
-            .arg(format!("{created_at} {json}"))
-            .ignore();
+        pipe.cmd("HSET").arg(RECORDS).arg(key).arg(format!("{created_at} {json}")).ignore();
         pipe.cmd("ZADD").arg(KEYS).arg(0).arg(key).ignore();
     }
     let room = REJECTIONS_KEPT.saturating_sub(earlier) as usize;
     for rejection in rejections.iter().take(room) {
-        pipe.cmd("HSET")
-            .arg(rejected_key(jid))
-            .arg(rejection.line)
-            .arg(&rejection.reason)
-            .ignore();
+        pipe.cmd("HSET").arg(rejected_key(jid)).arg(rejection.line).arg(&rejection.reason).ignore();
     }
-    pipe.cmd("EXPIRE")
-        .arg(rejected_key(jid))
-        .arg(KEPT_SECONDS)
-        .ignore();
+    pipe.cmd("EXPIRE").arg(rejected_key(jid)).arg(KEPT_SECONDS).ignore();
     redis.pipe(&pipe).await
 }
 
@@ -53,15 +42,12 @@ pub async fn first(redis: &Redis, limit: usize) -> RedisResult<Vec<Box<RawValue>
     let Some(last) = limit.checked_sub(1) else {
         return Ok(Vec::new());
     };
-    let keys: Vec<Vec<u8>> = redis
-        .query(redis::cmd("ZRANGE").arg(KEYS).arg(0).arg(last))
-        .await?;
+    let keys: Vec<Vec<u8>> = redis.query(redis::cmd("ZRANGE").arg(KEYS).arg(0).arg(last)).await?;
     if keys.is_empty() {
         return Ok(Vec::new());
     }
-    let found: Vec<Option<String>> = redis
-        .query(redis::cmd("HMGET").arg(RECORDS).arg(keys))
-        .await?;
+    let found: Vec<Option<String>> =
+        redis.query(redis::cmd("HMGET").arg(RECORDS).arg(keys)).await?;
     // A record that was pruned between the two reads is missing, and one that is not ours is left out.
     Ok(found.into_iter().flatten().filter_map(json).collect())
 }
@@ -90,15 +76,8 @@ type Entry = (Vec<u8>, Vec<u8>);
 /// One step of a scan: removes what was uploaded before `oldest_kept`. Returns where to go on, 0 at the end, and how
 /// many records it removed.
 pub async fn prune(redis: &Redis, cursor: u64, oldest_kept: u64) -> RedisResult<(u64, u64)> {
-    let scan = redis
-        .query(
-            redis::cmd("HSCAN")
-                .arg(RECORDS)
-                .arg(cursor)
-                .arg("COUNT")
-                .arg(200),
-        )
-        .await;
+    let scan =
+        redis.query(redis::cmd("HSCAN").arg(RECORDS).arg(cursor).arg("COUNT").arg(200)).await;
     let (next, found): (u64, Vec<Entry>) = scan?;
     let mut remove = redis::cmd("EVAL");
     remove.arg(REMOVE).arg(2).arg(RECORDS).arg(KEYS);

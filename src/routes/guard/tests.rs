@@ -3,22 +3,12 @@ use super::*;
 fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     pairs
         .iter()
-        .map(|(name, value)| {
-            (
-                header::HeaderName::from_static(name),
-                value.parse().unwrap(),
-            )
-        })
+        .map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap()))
         .collect()
 }
 
 fn is_local(peer: &str, pairs: &[(&'static str, &str)]) -> bool {
-    local(
-        Some(peer.parse().unwrap()),
-        &headers(pairs),
-        &Uri::from_static("/records"),
-    )
-    .is_ok()
+    local(Some(peer.parse().unwrap()), &headers(pairs), &Uri::from_static("/records")).is_ok()
 }
 
 #[test]
@@ -40,13 +30,7 @@ fn a_direct_request_from_this_machine_is_local() {
 
 #[test]
 fn another_machine_a_proxy_or_another_name_is_not() {
-    for peer in [
-        "10.0.0.1",
-        "192.168.1.1",
-        "::ffff:10.0.0.1",
-        "fe80::1",
-        "8.8.8.8",
-    ] {
+    for peer in ["10.0.0.1", "192.168.1.1", "::ffff:10.0.0.1", "fe80::1", "8.8.8.8"] {
         assert!(!is_local(peer, &[("host", "localhost")]), "{peer}");
     }
     for name in [
@@ -56,10 +40,7 @@ fn another_machine_a_proxy_or_another_name_is_not() {
         "x-forwarded-proto",
         "x-forwarded-anything",
     ] {
-        assert!(
-            !is_local("127.0.0.1", &[("host", "localhost"), (name, "")]),
-            "{name}"
-        );
+        assert!(!is_local("127.0.0.1", &[("host", "localhost"), (name, "")]), "{name}");
     }
     for host in [
         "",
@@ -91,10 +72,7 @@ fn two_hosts_or_an_absolute_target_elsewhere_are_not() {
 #[test]
 fn the_token_is_compared_whole() {
     for good in ["Bearer s3cret", "bearer s3cret", "BEARER  s3cret"] {
-        assert!(
-            bearer(&headers(&[("authorization", good)]), "s3cret"),
-            "{good}"
-        );
+        assert!(bearer(&headers(&[("authorization", good)]), "s3cret"), "{good}");
     }
     for bad in [
         "",
@@ -106,10 +84,7 @@ fn the_token_is_compared_whole() {
         "s3cret",
         "Bearer S3CRET",
     ] {
-        assert!(
-            !bearer(&headers(&[("authorization", bad)]), "s3cret"),
-            "{bad}"
-        );
+        assert!(!bearer(&headers(&[("authorization", bad)]), "s3cret"), "{bad}");
     }
     assert!(!bearer(&HeaderMap::new(), "s3cret"));
 }
@@ -122,28 +97,9 @@ fn a_page_of_another_site_is_told_apart() {
         (&[("sec-fetch-site", "none")], true),
         (&[("sec-fetch-site", "cross-site")], false),
         (&[("sec-fetch-site", "same-site")], false),
-        (
-            &[
-                ("sec-fetch-site", "cross-site"),
-                ("origin", "http://a"),
-                ("host", "a"),
-            ],
-            false,
-        ),
-        (
-            &[
-                ("origin", "http://localhost:5006"),
-                ("host", "localhost:5006"),
-            ],
-            true,
-        ),
-        (
-            &[
-                ("origin", "http://localhost:5007"),
-                ("host", "localhost:5006"),
-            ],
-            false,
-        ),
+        (&[("sec-fetch-site", "cross-site"), ("origin", "http://a"), ("host", "a")], false),
+        (&[("origin", "http://localhost:5006"), ("host", "localhost:5006")], true),
+        (&[("origin", "http://localhost:5007"), ("host", "localhost:5006")], false),
         (&[("origin", "null"), ("host", "localhost:5006")], false),
         (&[("origin", "https://evil.example")], false),
     ];
