@@ -28,8 +28,8 @@ pub struct Config {
     pub queues: QueueList,
     /// What a stopping worker gives its running jobs.
     pub shutdown_timeout: Duration,
-    /// How long a job may run; zero is as long as it likes.
-    pub job_timeout: Duration,
+    /// How long a job may run; `None` is as long as it likes.
+    pub job_timeout: Option<Duration>,
     /// The bearer token of the sample endpoints; without one they answer only this machine.
     pub api_token: Option<String>,
     /// Signs outgoing webhooks.
@@ -106,7 +106,8 @@ impl Config {
             concurrency: number("CONCURRENCY", raw.concurrency, 10, 1..=10_000)?,
             queues: queues(raw.queues)?,
             shutdown_timeout: seconds("SHUTDOWN_TIMEOUT", raw.shutdown_timeout, 25)?,
-            job_timeout: seconds("JOB_TIMEOUT", raw.job_timeout, 1800)?,
+            job_timeout: Some(seconds("JOB_TIMEOUT", raw.job_timeout, 1800)?)
+                .filter(|timeout| !timeout.is_zero()),
             api_token: raw.api_token.map(api_token).transpose()?,
             webhook_key: raw.webhook_secret.map(webhook_key).transpose()?,
             webhook_allow_private: flag("WEBHOOK_ALLOW_PRIVATE", raw.webhook_allow_private)?,
