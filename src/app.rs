@@ -1,4 +1,5 @@
-//! What jobs and routes share. Add a mailer or a database pool here: clones must be cheap and share the connection.
+//! What jobs and routes share. Add a mailer or a database pool here: clones must be cheap and share
+//! the connection.
 
 use crate::config::Config;
 use crate::engine::{Client, Redis};
@@ -16,7 +17,8 @@ pub struct App {
 }
 
 impl App {
-    /// Returns at once: the connection to Redis is made in the background, and made again whenever it is lost.
+    /// Returns at once: the connection to Redis is made in the background, and made again whenever
+    /// it is lost.
     pub fn new(config: &Config) -> anyhow::Result<App> {
         let redis = Redis::connect(config.redis.clone());
         let webhooks = Webhooks::new(config.webhook_key.clone(), config.webhook_allow_private)?;

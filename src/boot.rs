@@ -10,7 +10,8 @@ use crate::logging;
 
 /// Answers `--help` and `--version`, reads the settings and starts the log. `Err` is how to exit.
 ///
-/// Call it before anything else: `.env` changes the environment, which is sound only without other threads.
+/// Call it before anything else: `.env` changes the environment, which is sound only without other
+/// threads.
 pub fn start(program: &str, help: &str) -> Result<Config, ExitCode> {
     if let Some(code) = arguments(program, help, Parser::from_env()) {
         return Err(code);

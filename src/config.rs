@@ -1,7 +1,7 @@
 //! What the environment says, read once at start. Everything configurable is in `Raw`.
 //!
-//! A bad value is one line that names the variable and what it accepts. The line never repeats the value: some are
-//! secrets, and one that was pasted into the wrong variable is a secret too.
+//! A bad value is one line that names the variable and what it accepts. The line never repeats the
+//! value: some are secrets, and one that was pasted into the wrong variable is a secret too.
 
 mod values;
 
@@ -44,10 +44,10 @@ pub struct Config {
     pub dyno: bool,
 }
 
-/// What is read: envy matches the field names to upper-case variables. Only strings here, so that the messages are ours.
+/// What is read: envy matches the field names to upper-case variables. Only strings here, so that
+/// the messages are ours.
 #[derive(Default, Deserialize)]
 struct Raw {
-    redis_url: Option<String>,
     redis_tls_verify: Option<String>,
     port: Option<String>,
     concurrency: Option<String>,
@@ -62,7 +62,8 @@ struct Raw {
     dyno: Option<String>,
 }
 
-/// Known, but without effect in this build. Refused by name: a setting that is silently ignored is worse.
+/// Known, but without effect in this build. Refused by name: a setting that is silently ignored is
+/// worse.
 const NOT_YET: [&str; 9] = [
     "QUEUE_LIMITS",
     "STALL_TIMEOUT",
@@ -88,20 +89,20 @@ impl Config {
         if let Some(name) = NOT_YET.iter().find(|name| vars.contains_key(**name)) {
             return Err(format!("{name} is not honoured by this build yet: unset it"));
         }
-        let redis_url = redis_url(&vars)?;
+        let (url_name, url) = redis_url(&vars)?;
         // envy lower-cases names: a stray `port` beside `PORT` would be a duplicate.
         let upper = vars
             .into_iter()
             .filter(|(name, _)| !name.bytes().any(|byte| byte.is_ascii_lowercase()));
         let raw: Raw = envy::from_iter(upper).map_err(|error| error.to_string())?;
-        Config::from_raw(Raw { redis_url: Some(redis_url), ..raw })
+        let verify = tls_verify(raw.redis_tls_verify.clone())?;
+        let redis = RedisOptions::parse(&url, verify);
+        Config::from_raw(raw, redis.map_err(|why| format!("{url_name}: {why}"))?)
     }
 
-    fn from_raw(raw: Raw) -> Result<Config, String> {
-        let verify = tls_verify(raw.redis_tls_verify)?;
-        let url = raw.redis_url.unwrap_or_else(|| LOCAL_REDIS.into());
+    fn from_raw(raw: Raw, redis: RedisOptions) -> Result<Config, String> {
         Ok(Config {
-            redis: RedisOptions::parse(&url, verify).map_err(|why| format!("REDIS_URL: {why}"))?,
+            redis,
             port: number("PORT", raw.port, 5006, 1..=65_535)?,
             concurrency: number("CONCURRENCY", raw.concurrency, 10, 1..=10_000)?,
             queues: queues(raw.queues)?,
@@ -129,8 +130,8 @@ impl Config {
     }
 }
 
-/// Reads `.env` in the working directory, and only there: a file further up belongs to something else. What is set
-/// already stays. Changes the environment: call it before there are threads.
+/// Reads `.env` in the working directory, and only there: a file further up belongs to something
+/// else. What is set already stays. Changes the environment: call it before there are threads.
 pub fn load_dotenv() -> Result<(), String> {
     match dotenvy::from_path(".env") {
         Err(dotenvy::Error::LineParse(..)) => Err(".env has a line that is not NAME=value".into()),
@@ -143,7 +144,8 @@ type Vars = HashMap<String, String>;
 
 /// The variables as text, without the empty ones: an empty value means unset.
 ///
-/// Lossy, because `env::vars` panics where this ends in the message of whichever parser meets the odd character.
+/// Lossy, because `env::vars` panics where this ends in the message of whichever parser meets the
+/// odd character.
 fn readable(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Vars {
     vars.into_iter()
         .map(|(name, value)| {
@@ -154,9 +156,11 @@ fn readable(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Vars {
 }
 
 /// `REDIS_PROVIDER` is Sidekiq's convention: it holds the *name* of the variable an add-on sets.
-fn redis_url(vars: &Vars) -> Result<String, String> {
+/// So this gives the name beside the value, for the messages.
+fn redis_url(vars: &Vars) -> Result<(String, String), String> {
     let name = vars.get("REDIS_PROVIDER").map_or("REDIS_URL", String::as_str);
-    // The commonest mistake is to put the URL itself here, so the value is not repeated unless it can be a name.
+    // The commonest mistake is to put the URL itself here, so the value is not repeated unless it
+    // can be a name.
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         return Err(
             "REDIS_PROVIDER accepts the name of the variable that holds the Redis URL, not a URL"
@@ -164,14 +168,14 @@ fn redis_url(vars: &Vars) -> Result<String, String> {
         );
     }
     match vars.get(name) {
-        Some(url) => Ok(url.trim().to_owned()),
+        Some(url) => Ok((name.to_owned(), url.trim().to_owned())),
         None if vars.contains_key("REDIS_PROVIDER") => {
             Err(format!("REDIS_PROVIDER names {name}, which is not set"))
         }
         None if vars.contains_key("DYNO") => {
             Err("REDIS_URL is not set: run `heroku addons:create heroku-redis:mini`".into())
         }
-        None => Ok(LOCAL_REDIS.into()),
+        None => Ok((name.to_owned(), LOCAL_REDIS.to_owned())),
     }
 }
 

@@ -1,7 +1,8 @@
-//! roustabout: a web process and a worker in one crate, with background jobs on Sidekiq's Redis format.
+//! roustabout: a web process and a worker in one crate, with background jobs on Sidekiq's Redis
+//! format.
 //!
-//! Yours to edit: [`config`], [`app`], [`routes`], [`jobs`] and what they use. Not yours: [`engine`], which is
-//! replaced as a whole when you upgrade.
+//! Yours to edit: [`config`], [`app`], [`routes`], [`jobs`] and what they use. Not yours:
+//! [`engine`], which is replaced as a whole when you upgrade.
 
 pub mod app;
 pub mod boot;

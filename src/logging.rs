@@ -23,8 +23,8 @@ pub fn start(config: &Config) -> Result<(), String> {
     let filter = filter.map_err(|_| {
         "RUST_LOG accepts levels and targets: info, or warn,roustabout=debug".to_owned()
     })?;
-    // A reader that has gone (`web 2>&1 | head`) must not take the process along: by default the subscriber reports
-    // a failed write with eprintln!, which panics.
+    // A reader that has gone (`web 2>&1 | head`) must not take the process along: by default the
+    // subscriber reports a failed write with eprintln!, which panics.
     let lines =
         fmt::layer().log_internal_errors(false).with_writer(io::stderr).with_ansi(colour(config));
     // A dyno's log router stamps every line itself.

@@ -1,4 +1,5 @@
-//! The HTTP side: the sample app and the health endpoints. It stores and enqueues; the worker does the work.
+//! The HTTP side: the sample app and the health endpoints. It stores and enqueues; the worker does
+//! the work.
 
 mod body;
 mod error;
@@ -90,7 +91,8 @@ async fn list_records(
     Ok(Json(records::first(&web.app.redis, limit).await?))
 }
 
-/// Alive, whatever Redis does: a platform that restarts us because Redis is down would only make it worse.
+/// Alive, whatever Redis does: a platform that restarts us because Redis is down would only make it
+/// worse.
 async fn health() -> impl IntoResponse {
     Json(json!({ "status": "ok" }))
 }

@@ -76,6 +76,7 @@ fn a_bad_value_is_one_line_that_names_the_variable_and_hides_the_value() {
         ("REDIS_PROVIDER", "redis://:s3cret@h:1"),
         ("REDIS_PROVIDER", "NOT_SET"),
         ("REDIS_URL", "http://:s3cret@h:1"),
+        ("REDIS_URL", "s3cret"),
         ("QUEUES", "a:x"),
     ] {
         let line = refusal(&[(name, value)]);

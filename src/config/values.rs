@@ -1,4 +1,5 @@
-//! One parser a kind of value. Each says what its variable accepts, and none repeats what it was given.
+//! One parser a kind of value. Each says what its variable accepts, and none repeats what it was
+//! given.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;

@@ -1,4 +1,5 @@
-//! Is this file usable at all? Everything that is wrong with it as a whole is found here, before anything is stored.
+//! Is this file usable at all? Everything that is wrong with it as a whole is found here, before
+//! anything is stored.
 
 use super::rows::line_ends;
 use super::{Table, delimiter};
@@ -56,8 +57,9 @@ enum In {
 
 /// The line of the quote that is still open at the end, if any.
 ///
-/// The csv reader accepts such a file and takes everything after the quote for one field; it has no way to tell us.
-/// So these are its own rules: a quote opens only at the start of a field, elsewhere it is an ordinary character.
+/// The csv reader accepts such a file and takes everything after the quote for one field; it has no
+/// way to tell us. So these are its own rules: a quote opens only at the start of a field,
+/// elsewhere it is an ordinary character.
 fn unclosed_quote(text: &[u8], delimiter: u8) -> Option<u64> {
     let (mut state, mut opened) = (In::FieldStart, 0);
     for (at, byte) in text.iter().enumerate() {

@@ -1,7 +1,8 @@
 //! Reading an uploaded CSV file, the same way at upload and, any number of times, in the job.
 //!
-//! `check` decides whether the file as a whole can be used; `Table` is one that can; `Rows` goes through it from any
-//! row on. The header line settles the delimiter, so the job finds the same one without being told.
+//! `check` decides whether the file as a whole can be used; `Table` is one that can; `Rows` goes
+//! through it from any row on. The header line settles the delimiter, so the job finds the same one
+//! without being told.
 
 mod check;
 mod rows;
@@ -82,7 +83,8 @@ impl Serialize for Object<'_> {
     }
 }
 
-/// Whichever of the three stands most often in the header line, outside quotes. A tie, or none, is a comma.
+/// Whichever of the three stands most often in the header line, outside quotes. A tie, or none, is
+/// a comma.
 fn delimiter(text: &str) -> u8 {
     let (mut quoted, mut counts) = (false, [(b',', 0), (b';', 0), (b'\t', 0)]);
     for byte in text.trim_start_matches(['\r', '\n']).bytes() {
@@ -100,7 +102,8 @@ fn delimiter(text: &str) -> u8 {
     counts.iter().find(|(_, count)| Some(*count) == most).map_or(b',', |(known, _)| *known)
 }
 
-/// One column may go without a name, as the index column of an exported data frame does: its name is "".
+/// One column may go without a name, as the index column of an exported data frame does: its name
+/// is "".
 fn check_names(columns: &[String]) -> Result<(), String> {
     if columns.iter().all(|name| name.trim().is_empty()) {
         return Err("the header line names no column".into());

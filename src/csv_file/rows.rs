@@ -43,9 +43,10 @@ pub struct Rows<'a> {
 impl<'a> Rows<'a> {
     pub(super) fn new(text: &'a str, delimiter: u8, place: Place) -> Rows<'a> {
         let text = text.as_bytes();
-        // One byte early, on the line end of the row before, which the reader skips: at the very start of its input
-        // it would take U+FEFF for a byte order mark, and a resumed import would differ from one in a single go.
-        // But not at the end of a file without a last line end: that byte would be a row.
+        // One byte early, on the line end of the row before, which the reader skips: at the very
+        // start of its input it would take U+FEFF for a byte order mark, and a resumed import would
+        // differ from one in a single go. But not at the end of a file without a last line end:
+        // that byte would be a row.
         let base =
             if place.offset < text.len() { place.offset.saturating_sub(1) } else { text.len() };
         let mut builder = ReaderBuilder::new();
@@ -59,7 +60,8 @@ impl Iterator for Rows<'_> {
 
     fn next(&mut self) -> Option<Row> {
         let mut fields = StringRecord::new();
-        // The text is UTF-8 and the reader is flexible: there is no error left that could end the file early.
+        // The text is UTF-8 and the reader is flexible: there is no error left that could end the
+        // file early.
         if !self.reader.read_record(&mut fields).ok()? {
             return None;
         }
@@ -74,7 +76,8 @@ impl Iterator for Rows<'_> {
     }
 }
 
-/// Line ends in `text[from..to]`: LF, CRLF, or a CR alone. A CRLF counts at its LF, so that windows add up.
+/// Line ends in `text[from..to]`: LF, CRLF, or a CR alone. A CRLF counts at its LF, so that windows
+/// add up.
 pub(super) fn line_ends(text: &[u8], from: usize, to: usize) -> u64 {
     let is_end = |at: &usize| match text[*at] {
         b'\n' => true,

@@ -16,7 +16,8 @@ impl Job for PruneImports {
     type App = App;
     const CLASS: &'static str = "PruneImports";
 
-    /// Goes through all records in small steps, so that Redis stays free for others and a stop costs one step.
+    /// Goes through all records in small steps, so that Redis stays free for others and a stop
+    /// costs one step.
     async fn perform(self, cx: JobContext<App>) -> anyhow::Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let oldest_kept = now.saturating_sub(store::KEPT_SECONDS);

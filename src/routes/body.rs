@@ -15,8 +15,8 @@ pub(super) const LIMIT: usize = 5 * 1024 * 1024;
 /// What multipart may add around it: boundaries, part headers, other fields.
 const ENVELOPE: usize = 64 * 1024;
 
-/// How much of a body that is too large is read, and thrown away, before the refusal: a client that is still sending
-/// would see a broken connection instead of the answer.
+/// How much of a body that is too large is read, and thrown away, before the refusal: a client that
+/// is still sending would see a broken connection instead of the answer.
 const PATIENCE: usize = 64 * 1024 * 1024;
 
 /// How long an upload may take.
@@ -59,6 +59,13 @@ fn too_large_and_waiting(headers: &HeaderMap, limit: usize) -> bool {
     let length =
         headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     headers.contains_key(header::EXPECT) && length.is_some_and(|length: usize| length > limit)
+}
+
+/// Reads what comes with a request that is refused: see [`PATIENCE`].
+pub(super) async fn discard(request: Request) {
+    if !request.headers().contains_key(header::EXPECT) {
+        let _ = tokio::time::timeout(TIME, read(request.into_body(), 0)).await;
+    }
 }
 
 /// The whole body, with or without a declared length.

@@ -107,8 +107,8 @@ impl From<EnqueueError> for Error {
             EnqueueError::Unavailable(why) => Error::unavailable(why),
             EnqueueError::Full => Error::full(),
             EnqueueError::Unknown(why) => Error::later(format!(
-                "the connection to Redis broke while the import was being enqueued, so it may run or not ({why}); \
-                 sending the file again does no harm"
+                "the connection to Redis broke while the import was being enqueued ({why}): it may \
+                 run or not; sending the file again does no harm"
             )),
             other => Error::internal(other),
         }

@@ -31,7 +31,8 @@ pub(super) async fn events(
     // Asked once before the stream begins, so that an unknown import is a plain 404.
     let jid = find(&web, jid).await?.jid;
     let watch = Watch { web, jid, sent: None, ended: false };
-    // Routers close a connection on which nothing is sent (Heroku's after 55 s): a comment every 15 s.
+    // Routers close a connection on which nothing is sent (Heroku's after 55 s): a comment every 15
+    // s.
     let beat = KeepAlive::new().interval(Duration::from_secs(15));
     // Some proxies collect a response before passing it on unless told not to.
     let unbuffered = [(HeaderName::from_static("x-accel-buffering"), "no")];
@@ -57,7 +58,8 @@ impl Watch {
                         return Some(event);
                     }
                 }
-                // Redis is away, and the engine logs that. The stream waits for it like everybody else.
+                // Redis is away, and the engine logs that. The stream waits for it like everybody
+                // else.
                 Err(error) => tracing::debug!("event stream: {error}"),
             }
             tokio::time::sleep(INTERVAL).await;

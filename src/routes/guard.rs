@@ -1,7 +1,7 @@
 //! Who may use the sample endpoints.
 //!
-//! With an `API_TOKEN`: whoever sends it. Without one: a direct request from this machine, so that a first run needs
-//! no setup, yet a deploy that forgot the token is not open to the world.
+//! With an `API_TOKEN`: whoever sends it. Without one: a direct request from this machine, so that
+//! a first run needs no setup, yet a deploy that forgot the token is not open to the world.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,8 +11,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use subtle::ConstantTimeEq;
 
-use super::Web;
 use super::error::Error;
+use super::{Web, body};
 
 /// Lets a request through or answers 401 or 403.
 pub(super) async fn guard(
@@ -20,24 +20,31 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Result<Response, Error> {
-    let (headers, uri) = (request.headers(), request.uri());
+    if let Err(refusal) = admit(&web, &request) {
+        body::discard(request).await;
+        return Err(refusal);
+    }
+    Ok(next.run(request).await)
+}
+
+fn admit(web: &Web, request: &Request) -> Result<(), Error> {
+    let headers = request.headers();
     match &web.api_token {
         Some(token) if !bearer(headers, token) => return Err(Error::unauthorized()),
         Some(_) => {}
-        None => {
-            let peer =
-                request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-            local(peer, headers, uri).map_err(|reason| {
-                Error::forbidden(format!(
-                    "without an API_TOKEN only direct requests from this machine: {reason}"
-                ))
-            })?;
-        }
+        None => local(peer(request), headers, request.uri()).map_err(|reason| {
+            let rule = "without an API_TOKEN only direct requests from this machine are answered";
+            Error::forbidden(format!("{rule}: {reason}"))
+        })?,
     }
-    if request.method() == Method::POST && !same_site(headers) {
-        return Err(Error::forbidden("the request comes from a page of another site"));
+    match request.method() == Method::POST && !same_site(headers) {
+        true => Err(Error::forbidden("the request comes from a page of another site")),
+        false => Ok(()),
     }
-    Ok(next.run(request).await)
+}
+
+fn peer(request: &Request) -> Option<IpAddr> {
+    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())
 }
 
 fn bearer(headers: &HeaderMap, token: &str) -> bool {
@@ -53,8 +60,9 @@ fn bearer(headers: &HeaderMap, token: &str) -> bool {
     }
 }
 
-/// A loopback peer alone proves little: a reverse proxy on this machine is one (it adds forwarding headers), and so
-/// is a browser that was lured to a name which resolves to 127.0.0.1 (the Host header gives that away).
+/// A loopback peer alone proves little: a reverse proxy on this machine is one (it adds forwarding
+/// headers), and so is a browser that was lured to a name which resolves to 127.0.0.1 (the Host
+/// header gives that away).
 fn local(peer: Option<IpAddr>, headers: &HeaderMap, uri: &Uri) -> Result<(), &'static str> {
     if !peer.is_some_and(|ip| ip.to_canonical().is_loopback()) {
         return Err("the peer is another machine");
@@ -83,8 +91,8 @@ fn is_this_machine(host: &str) -> bool {
     })
 }
 
-/// Browsers say where a request comes from; programs that are no browsers say nothing, and are not what a forged
-/// request needs.
+/// Browsers say where a request comes from; programs that are no browsers say nothing, and are not
+/// what a forged request needs.
 fn same_site(headers: &HeaderMap) -> bool {
     let text =
         |name| headers.get(name).map(|value: &header::HeaderValue| value.to_str().unwrap_or("?"));

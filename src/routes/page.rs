@@ -10,13 +10,13 @@ use ring::digest;
 
 const PAGE: &str = include_str!("page.html");
 
-/// Nothing from elsewhere, nothing inline but what is in the file: a script that got into the page by way of
-/// somebody's CSV would not run.
+/// Nothing from elsewhere, nothing inline but what is in the file: a script that got into the page
+/// by way of somebody's CSV would not run.
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let (script, style) = (hash("script"), hash("style"));
     format!(
-        "default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; img-src data:; \
-         form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; \
+         img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
 });
 

@@ -25,7 +25,8 @@ pub async fn bind(port: u16) -> io::Result<TcpListener> {
 
 /// Answers until the process is told to stop, then finishes what it has begun.
 pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) -> io::Result<()> {
-    // Events are small and must not wait for more to send. A socket that refuses is slower, nothing else.
+    // Events are small and must not wait for more to send. A socket that refuses is slower, nothing
+    // else.
     let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let stop = lifecycle.clone();

@@ -1,4 +1,5 @@
-//! `POST /imports`: all of it or nothing. What is wrong with the file as a whole is said here, not by the job.
+//! `POST /imports`: all of it or nothing. What is wrong with the file as a whole is said here, not
+//! by the job.
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
@@ -63,33 +64,42 @@ fn job(options: Result<Query<Options>, QueryRejection>) -> Result<ImportCsv, Err
 fn prepare(bytes: &[u8], key: Option<&str>) -> Result<Upload, Error> {
     let checked = csv_file::check(bytes, key).map_err(Error::bad)?;
     let packed = body::pack(checked.text).map_err(Error::internal)?;
-    // Five times the file is the rule; a few long column names repeated in many short rows can come to more.
+    // Five times the file is the rule; a few long column names repeated in many short rows can come
+    // to more.
     let room = checked.stored_len.max(5 * bytes.len() as u64);
     Ok(Upload { packed, rows: checked.rows, room })
 }
 
-/// The file first, then the job that needs it. If the job certainly did not get in, the file goes again.
+/// The file first, then the job that needs it. If the job certainly did not get in, the file goes
+/// again.
 async fn store(web: &Web, job: &ImportCsv, upload: &Upload) -> Result<String, Error> {
     let redis = &web.app.redis;
     redis.status().map_err(Error::unavailable)?;
     check_room(redis, upload.room).await?;
     let payload = Payload::of(job)?;
-    let jid = payload.jid().to_owned();
-    body::create(redis, &jid, &upload.packed, upload.rows).await?;
-    match web.app.jobs.push(payload).await {
+    let jid = payload.jid();
+    let outcome = match body::create(redis, &jid, &upload.packed, upload.rows).await {
+        Ok(()) => web.app.jobs.push(payload).await.map_err(|error| {
+            let perhaps_there = matches!(error, EnqueueError::Unknown(_));
+            (Error::from(error), perhaps_there)
+        }),
+        Err(error) => Err((Error::from(error), false)),
+    };
+    match outcome {
         Ok(_) => Ok(jid),
-        Err(error) => {
-            // Should this fail as well, the file expires by itself.
-            if !matches!(error, EnqueueError::Unknown(_))
-                && body::forget(redis, &jid).await.is_err()
-            {
-                tracing::warn!(
-                    job.jid = jid,
-                    "an upload without a job stays in Redis until it expires"
-                );
-            }
-            Err(error.into())
+        // The job may be there, and would need its file.
+        Err((error, true)) => Err(error),
+        Err((error, false)) => {
+            take_back(redis, &jid).await;
+            Err(error)
         }
+    }
+}
+
+/// Nothing half-done stays behind. Should Redis not take this either, the file expires by itself.
+async fn take_back(redis: &Redis, jid: &str) {
+    if redis.status().is_err() || body::forget(redis, jid).await.is_err() {
+        tracing::warn!(job.jid = jid, "an upload without a job stays in Redis until it expires");
     }
 }
 

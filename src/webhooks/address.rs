@@ -1,8 +1,10 @@
-//! Which addresses are out on the internet. Everything that IANA's special-purpose registries set apart is not.
+//! Which addresses are out on the internet. Everything that IANA's special-purpose registries set
+//! apart is not.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address belongs to the public internet, looking through the IPv6 forms that carry an IPv4 one.
+/// Whether an address belongs to the public internet, looking through the IPv6 forms that carry an
+/// IPv4 one.
 pub(super) fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
@@ -28,8 +30,8 @@ fn is_public_v4(ip: Ipv4Addr) -> bool {
     !special
 }
 
-/// Global unicast is 2000::/3, less what is set apart inside it. So loopback, unique local, link-local, site-local,
-/// multicast and whatever is not assigned yet need no rules of their own.
+/// Global unicast is 2000::/3, less what is set apart inside it. So loopback, unique local,
+/// link-local, site-local, multicast and whatever is not assigned yet need no rules of their own.
 fn is_public_v6(ip: Ipv6Addr) -> bool {
     let [a, b, ..] = ip.segments();
     let special = matches!(

@@ -1,8 +1,9 @@
 //! Outgoing webhooks: one signed POST that cannot be aimed at our own network.
 //!
-//! The address is somebody else's text, so it is checked twice, and both times where nothing can change it any more:
-//! a literal address in the URL just before the request, and what a name resolves to in the resolver the connection
-//! itself uses. Checking a name first and connecting later would be a race that a short-lived DNS record wins.
+//! The address is somebody else's text, so it is checked twice, and both times where nothing can
+//! change it any more: a literal address in the URL just before the request, and what a name
+//! resolves to in the resolver the connection itself uses. Checking a name first and connecting
+//! later would be a race that a short-lived DNS record wins.
 
 mod address;
 mod resolver;
@@ -27,7 +28,8 @@ pub struct Webhooks {
     allow_private: bool,
 }
 
-/// Why a webhook was not delivered. No variant carries the URL: its path or user part may be a secret.
+/// Why a webhook was not delivered. No variant carries the URL: its path or user part may be a
+/// secret.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Undelivered {
     /// The target is one we never talk to; trying again will not help.
@@ -39,11 +41,13 @@ pub enum Undelivered {
 }
 
 impl Webhooks {
-    /// A client with the machine's certificate authorities. `key` signs; without it deliveries carry no signature.
+    /// A client with the machine's certificate authorities. `key` signs; without it deliveries
+    /// carry no signature.
     pub fn new(key: Option<SigningKey>, allow_private: bool) -> anyhow::Result<Webhooks> {
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(crate::engine::tls::client_config()?)
-            // A proxy would connect for us, to wherever it likes; a redirect would send the body elsewhere.
+            // A proxy would connect for us, to wherever it likes; a redirect would send the body
+            // elsewhere.
             .no_proxy()
             .redirect(redirect::Policy::none())
             .referer(false)
@@ -59,7 +63,8 @@ impl Webhooks {
         self.key.is_some()
     }
 
-    /// One POST of `body` as JSON. `id` is the same for every attempt, so that the receiver can drop repeats.
+    /// One POST of `body` as JSON. `id` is the same for every attempt, so that the receiver can
+    /// drop repeats.
     pub async fn deliver(&self, url: &str, id: &str, body: String) -> Result<(), Undelivered> {
         let url = parse(url).map_err(Undelivered::Refused)?;
         self.check_literal(&url)?;
@@ -69,15 +74,16 @@ impl Webhooks {
         if let Some(key) = &self.key {
             request = request.header("webhook-signature", key.sign(id, now, &body));
         }
-        // The answer's body is never read: the status says everything, and dropping the response closes the rest.
+        // The answer's body is never read: the status says everything, and dropping the response
+        // closes the rest.
         match request.body(body).send().await {
             Ok(response) => verdict(response.status()),
-            Err(error) => Err(failure(&error)),
+            Err(error) => Err(failure(&error.without_url())),
         }
     }
 
-    /// The connector does not ask the resolver about a literal address. `url` has normalised every spelling of one
-    /// (`0x7f.1`, `2130706433`, `[::ffff:7f00:1]`) by now.
+    /// The connector does not ask the resolver about a literal address. `url` has normalised every
+    /// spelling of one (`0x7f.1`, `2130706433`, `[::ffff:7f00:1]`) by now.
     fn check_literal(&self, url: &Url) -> Result<(), Undelivered> {
         let literal = match url.host() {
             Some(Host::Ipv4(ip)) => ip.into(),
@@ -108,7 +114,8 @@ fn verdict(status: StatusCode) -> Result<(), Undelivered> {
     }
 }
 
-/// Our resolver's refusal is somewhere down the chain of causes; the innermost cause says most about all others.
+/// Our resolver's refusal is somewhere down the chain of causes; the innermost cause says most
+/// about all others.
 fn failure(error: &reqwest::Error) -> Undelivered {
     if error.is_timeout() {
         return Undelivered::Failed(format!("no answer within {} s", TIMEOUT.as_secs()));

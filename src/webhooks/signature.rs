@@ -9,8 +9,8 @@ use ring::hmac;
 pub struct SigningKey(hmac::Key);
 
 impl SigningKey {
-    /// `whsec_` and base64, the notation of the specification; anything else is taken as the key's bytes.
-    /// `None` for a secret that is neither.
+    /// `whsec_` and base64, the notation of the specification; anything else is taken as the key's
+    /// bytes. `None` for a secret that is neither.
     pub fn parse(secret: &str) -> Option<SigningKey> {
         let bytes = match secret.strip_prefix("whsec_") {
             Some(encoded) => STANDARD.decode(encoded).ok().filter(|bytes| !bytes.is_empty())?,
@@ -20,7 +20,8 @@ impl SigningKey {
         printable.then(|| SigningKey(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
     }
 
-    /// The value of `webhook-signature`: the id and the time are signed too, so neither can be changed in a replay.
+    /// The value of `webhook-signature`: the id and the time are signed too, so neither can be
+    /// changed in a replay.
     pub fn sign(&self, id: &str, timestamp: u64, body: &str) -> String {
         let signed = format!("{id}.{timestamp}.{body}");
         format!("v1,{}", STANDARD.encode(hmac::sign(&self.0, signed.as_bytes())))

@@ -89,7 +89,8 @@ impl Web {
         let length = body.len().to_string();
         let headers = [headers, &[("content-length", &length)]].concat();
         let mut socket = self.begin(method, path, &headers);
-        // A server may refuse before it has read everything; then its answer counts, not the broken pipe.
+        // A server may refuse before it has read everything; then its answer counts, not the broken
+        // pipe.
         let _ = socket.write_all(body);
         read(socket)
     }

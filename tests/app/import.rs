@@ -175,3 +175,43 @@ fn an_import_whose_file_is_gone_fails_for_good() {
         (redis.ask::<usize>(&["ZCARD", "dead"]) == 1).then_some(())
     });
 }
+
+#[test]
+fn pruning_removes_what_is_older_than_a_week_and_nothing_else() {
+    let redis = Redis::start();
+    let web = Web::ready(&redis, &[]);
+    let _worker = worker(&redis, &[]);
+    web.settled(&web.imported("", "id\nfresh\n"));
+    for number in 0..1000 {
+        let key = format!("old {number}");
+        redis.ask::<()>(&["HSET", "roustabout:records", &key, "1000000000 {}"]);
+        redis.ask::<()>(&["ZADD", "roustabout:records:keys", "0", &key]);
+    }
+    let job = json!({ "class": "PruneImports", "args": [], "jid": "cccccccccccccccccccccccc" });
+    redis.ask::<()>(&["LPUSH", "queue:default", &job.to_string()]);
+    wait_for("the old records to go", || {
+        (redis.ask::<usize>(&["HLEN", "roustabout:records"]) == 1).then_some(())
+    });
+    wait_for("their keys to go", || {
+        (redis.ask::<usize>(&["ZCARD", "roustabout:records:keys"]) == 1).then_some(())
+    });
+    assert_eq!(web.get("/records").json(), json!([{ "id": "fresh" }]));
+}
+
+#[test]
+fn a_run_after_the_end_changes_nothing() {
+    let redis = Redis::start();
+    let web = Web::ready(&redis, &[]);
+    let jid = web.imported("", "id\n1\n");
+    let job: String = redis.ask(&["LINDEX", "queue:imports", "0"]);
+    let _worker = worker(&redis, &[]);
+    let import = web.settled(&jid);
+    redis.ask::<()>(&["LPUSH", "queue:imports", &job]);
+    // Counted by the heartbeat, so this is not there at once.
+    wait_for("the second run", || {
+        let processed: Option<u64> = redis.ask(&["GET", "stat:processed"]);
+        (processed == Some(2)).then_some(())
+    });
+    assert_eq!(web.get(&format!("/imports/{jid}")).json(), import);
+    assert_eq!(redis.ask::<usize>(&["ZCARD", "retry"]) + redis.ask::<usize>(&["ZCARD", "dead"]), 0);
+}

@@ -40,14 +40,21 @@ fn an_open_event_stream_ends_at_term() {
 }
 
 #[test]
+fn a_quiet_event_stream_is_kept_open_by_comments() {
+    let redis = Redis::start();
+    let web = Web::ready(&redis, &[]);
+    let jid = web.imported("", "id\n1\n");
+    assert!(web.events(&jid).any(|line| line.starts_with(':')));
+}
+
+#[test]
 fn an_upload_in_progress_is_finished_after_term() {
     let redis = Redis::start();
     let mut web = Web::ready(&redis, &[]);
     let head = [("content-type", "text/csv"), ("content-length", "10")];
     let mut socket = web.begin("POST", "/imports", &head);
     socket.write_all(b"id,a\n").unwrap();
-    // A request is known to be read once a later one is answered... on a connection of its own; so ask until the
-    // listener is gone, with the first still open.
+    // Answered later than the first request came, so that one has been accepted.
     assert_eq!(web.get("/health").status, 200);
     web.process.signal("TERM");
     let port = web.port;

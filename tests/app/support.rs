@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// How long anything may take before a test fails. Generous: it is never waited out when things work.
+/// How long anything may take before a test fails. Generous: it is never waited out when things
+/// work.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Polls until `check` gives something.

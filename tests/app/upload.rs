@@ -28,10 +28,8 @@ fn keys(redis: &Redis) -> usize {
 fn an_upload_is_stored_compressed_and_enqueued() {
     let redis = Redis::start();
     let web = Web::ready(&redis, &[]);
-    let answer = web.import(
-        "?key=name&callback_url=https%3A%2F%2Fexample.com%2Fhook",
-        file(MIB).replace_name(),
-    );
+    let answer = web
+        .import("?key=name&callback_url=https%3A%2F%2Fexample.com%2Fhook", with_names(file(MIB)));
     let body = answer.json();
     let jid = body["jid"].as_str().unwrap();
     assert_eq!((answer.status, jid.len()), (202, 24));
@@ -59,16 +57,10 @@ fn an_upload_is_stored_compressed_and_enqueued() {
     );
 }
 
-trait ReplaceName {
-    fn replace_name(self) -> Vec<u8>;
-}
-
-impl ReplaceName for Vec<u8> {
-    /// The same file with another header of the same length.
-    fn replace_name(mut self) -> Vec<u8> {
-        self[..8].copy_from_slice(b"id,name\n");
-        self
-    }
+/// The same file with another header of the same length.
+fn with_names(mut file: Vec<u8>) -> Vec<u8> {
+    file[..8].copy_from_slice(b"id,name\n");
+    file
 }
 
 #[test]

@@ -58,7 +58,8 @@ fn header<'a>(head: &'a [String], name: &str) -> &'a str {
 
 /// Enqueues a delivery as a client in another language would.
 fn enqueue(redis: &Redis, jid: &str, url: &str) {
-    let job = json!({ "class": "DeliverWebhook", "args": [url, { "type": "test" }], "queue": "webhooks", "jid": jid, "retry": true });
+    let args = json!([url, { "type": "test" }]);
+    let job = json!({ "class": "DeliverWebhook", "args": args, "jid": jid, "retry": true });
     redis.ask::<()>(&["LPUSH", "queue:webhooks", &job.to_string()]);
 }
 

@@ -1,8 +1,9 @@
 //! Imports an uploaded CSV file, however often it is interrupted on the way.
 //!
-//! The job is a loop over pieces of the file: work out a piece, write it, save where it ends. What is written for a
-//! piece is the same every time, and all counts live in the cursor. So a worker that is killed between the write and
-//! the save costs one piece done twice, and nobody can tell from the result.
+//! The job is a loop over pieces of the file: work out a piece, write it, save where it ends. What
+//! is written for a piece is the same every time, and all counts live in the cursor. So a worker
+//! that is killed between the write and the save costs one piece done twice, and nobody can tell
+//! from the result.
 
 mod piece;
 
@@ -67,7 +68,8 @@ impl ImportCsv {
             self.import_rows(cx, &import, packed).await?;
         }
         self.tell(cx).await?;
-        // Last: while the file is there, a job that is run again knows that its end may not have been told.
+        // Last: while the file is there, a job that is run again knows that its end may not have
+        // been told.
         Ok(body::delete(redis, cx.jid()).await?)
     }
 
@@ -95,12 +97,14 @@ impl ImportCsv {
             records::save(redis, cx.jid(), import.created_at, kept, bad, cursor.rejected).await?;
             cursor = piece.next;
             cx.progress(cursor.rows, import.total);
-            // What was shown before a crash may be ahead of the cursor: better to wait than to run backwards.
+            // What was shown before a crash may be ahead of the cursor: better to wait than to run
+            // backwards.
             if cursor.rows > import.processed {
                 store::update(redis, cx.jid(), &counts(&cursor)).await?;
             }
             cx.checkpoint(cursor).await?;
-            // A piece is a few milliseconds of parsing: let the other jobs of this thread have theirs.
+            // A piece is a few milliseconds of parsing: let the other jobs of this thread have
+            // theirs.
             tokio::task::yield_now().await;
         }
         let mut end = counts(&cursor).to_vec();
@@ -108,7 +112,8 @@ impl ImportCsv {
         Ok(store::update(redis, cx.jid(), &end).await?)
     }
 
-    /// Enqueues the webhook, under a jid that is the same every time: a repeat reaches the receiver as a repeat.
+    /// Enqueues the webhook, under a jid that is the same every time: a repeat reaches the receiver
+    /// as a repeat.
     async fn tell(&self, cx: &JobContext<App>) -> anyhow::Result<()> {
         let Some(url) = self.callback_url.clone() else {
             return Ok(());

@@ -1,4 +1,5 @@
-//! A piece of the file, from a cursor to the next one. Pure: the same cursor always gives the same piece.
+//! A piece of the file, from a cursor to the next one. Pure: the same cursor always gives the same
+//! piece.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,8 +10,8 @@ use crate::jobs::store::Rejection;
 const ROWS: usize = 250;
 const BYTES: usize = 256 * 1024;
 
-/// How far the import is. Everything that is counted is counted here and only here, so it goes back and forth
-/// together with the place in the file.
+/// How far the import is. Everything that is counted is counted here and only here, so it goes back
+/// and forth together with the place in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Cursor {
     pub(super) place: Place,

@@ -140,10 +140,12 @@ fn field<T: FromStr + Default>(fields: &HashMap<String, String>, name: &str) -> 
     fields.get(name).and_then(|value| value.parse().ok()).unwrap_or_default()
 }
 
-/// KEYS the import; ARGV seconds to keep it, then fields and values. Returns 1 if they were written.
+/// KEYS the import; ARGV seconds to keep it, then fields and values. Returns 1 if they were
+/// written.
 ///
-/// `done` is final: a worker that was frozen while another finished its import must not set it back. And nothing is
-/// written without an expiry, so that a job that comes after its import has gone leaves nothing for ever.
+/// `done` is final: a worker that was frozen while another finished its import must not set it
+/// back. And nothing is written without an expiry, so that a job that comes after its import has
+/// gone leaves nothing for ever.
 const UPDATE: &str = "if redis.call('HGET', KEYS[1], 'state') == 'done' then return 0 end \
                       redis.call('HSET', KEYS[1], unpack(ARGV, 2)) \
                       redis.call('EXPIRE', KEYS[1], ARGV[1]) \

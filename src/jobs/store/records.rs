@@ -1,6 +1,7 @@
 //! The imported rows. A record is `SECONDS JSON`: when it was uploaded, and the row as an object.
 //!
-//! The hash finds a record by key, the sorted set holds the keys in order: with equal scores Redis sorts by bytes.
+//! The hash finds a record by key, the sorted set holds the keys in order: with equal scores Redis
+//! sorts by bytes.
 
 use redis::RedisResult;
 use serde_json::value::RawValue;
@@ -13,8 +14,8 @@ const KEYS: &str = "roustabout:records:keys";
 
 /// Writes what a piece of an import came to, in one round trip. Doing it again changes nothing.
 ///
-/// `earlier` counts the rejections before this piece. `created_at` is the upload's time, not the clock's: a piece
-/// that is imported again after a crash writes the same bytes.
+/// `earlier` counts the rejections before this piece. `created_at` is the upload's time, not the
+/// clock's: a piece that is imported again after a crash writes the same bytes.
 pub async fn save(
     redis: &Redis,
     jid: &str,
@@ -48,7 +49,8 @@ pub async fn first(redis: &Redis, limit: usize) -> RedisResult<Vec<Box<RawValue>
     }
     let found: Vec<Option<String>> =
         redis.query(redis::cmd("HMGET").arg(RECORDS).arg(keys)).await?;
-    // A record that was pruned between the two reads is missing, and one that is not ours is left out.
+    // A record that was pruned between the two reads is missing, and one that is not ours is left
+    // out.
     Ok(found.into_iter().flatten().filter_map(json).collect())
 }
 
@@ -73,8 +75,8 @@ const REMOVE: &str = "local removed = 0 \
 /// A key and its record: bytes, because whoever else writes to Redis may write anything.
 type Entry = (Vec<u8>, Vec<u8>);
 
-/// One step of a scan: removes what was uploaded before `oldest_kept`. Returns where to go on, 0 at the end, and how
-/// many records it removed.
+/// One step of a scan: removes what was uploaded before `oldest_kept`. Returns where to go on, 0 at
+/// the end, and how many records it removed.
 pub async fn prune(redis: &Redis, cursor: u64, oldest_kept: u64) -> RedisResult<(u64, u64)> {
     let scan =
         redis.query(redis::cmd("HSCAN").arg(RECORDS).arg(cursor).arg("COUNT").arg(200)).await;
