@@ -65,6 +65,9 @@ impl QueueList {
                 (pattern, weight.ok_or(format!("{part:?}: a weight is a number from 1 to 1000"))?)
             }
         };
+        if pattern.contains(char::is_whitespace) {
+            return Err(format!("{pattern:?} has a blank in it: names are separated by commas"));
+        }
         if pattern.is_empty() {
             return Err("a queue name is missing (two commas, or one at an end?)".to_owned());
         }
@@ -172,7 +175,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_named() {
-        for bad in ["", "a,", "a:x", "a:0", ":3", "!", "a,a", "a:1001"] {
+        for bad in ["", "a,", "a:x", "a:0", ":3", "!", "a,a", "a:1001", "a b"] {
             assert!(bad.parse::<QueueList>().is_err(), "{bad}");
         }
     }
