@@ -124,7 +124,7 @@ impl Config {
             concurrency: self.concurrency,
             queues: self.queues.clone(),
             shutdown_timeout: self.shutdown_timeout,
-            job_timeout: Some(self.job_timeout).filter(|limit| !limit.is_zero()),
+            job_timeout: self.job_timeout,
             ..WorkerOptions::default()
         }
     }
