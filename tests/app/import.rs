@@ -215,3 +215,17 @@ fn a_run_after_the_end_changes_nothing() {
     assert_eq!(web.get(&format!("/imports/{jid}")).json(), import);
     assert_eq!(redis.ask::<usize>(&["ZCARD", "retry"]) + redis.ask::<usize>(&["ZCARD", "dead"]), 0);
 }
+
+#[test]
+fn an_import_that_cannot_go_on_is_failed_after_its_last_attempt() {
+    let redis = Redis::start();
+    let web = Web::ready(&redis, &[]);
+    let jid = web.imported("", "id\n1\n");
+    redis.ask::<()>(&["SET", &format!("roustabout:import:{jid}:body"), "not what was stored"]);
+    let mut job: Value =
+        serde_json::from_str(&redis.ask::<String>(&["LPOP", "queue:imports"])).unwrap();
+    job["retry"] = 0.into();
+    redis.ask::<()>(&["LPUSH", "queue:imports", &job.to_string()]);
+    let _worker = worker(&redis, &[]);
+    assert_eq!(web.settled(&jid)["state"], "failed");
+}

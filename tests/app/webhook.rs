@@ -86,6 +86,26 @@ fn a_finished_import_is_told_with_a_signature() {
 }
 
 #[test]
+fn an_end_that_may_not_have_been_told_is_told_again_under_the_same_id() {
+    let (port, deliveries) = receiver(&["204 No Content"]);
+    let redis = Redis::start();
+    let web = Web::ready(&redis, &[]);
+    let jid = web.imported(&format!("?callback_url=http://127.0.0.1:{port}/"), "id\n1\n");
+    let job: String = redis.ask(&["LINDEX", "queue:imports", "0"]);
+    let _worker = worker(&redis, &[PRIVATE]);
+    let (first, told) = deliveries.recv_timeout(DEADLINE).unwrap();
+    // As if the worker had been killed between the last row and the end: the file is still there.
+    let file = format!("roustabout:import:{jid}:body");
+    wait_for("the file to go", || (redis.ask::<usize>(&["EXISTS", &file]) == 0).then_some(()));
+    redis.ask::<()>(&["SET", &file, "never read again"]);
+    redis.ask::<()>(&["LPUSH", "queue:imports", &job]);
+    let (second, told_again) = deliveries.recv_timeout(DEADLINE).unwrap();
+    assert_eq!(header(&first, "webhook-id"), header(&second, "webhook-id"));
+    assert_eq!(told, told_again);
+    wait_for("the file to go", || (redis.ask::<usize>(&["EXISTS", &file]) == 0).then_some(()));
+}
+
+#[test]
 fn a_refusal_is_retried_under_the_same_id() {
     let (port, deliveries) = receiver(&["302 Found\r\nlocation: http://127.0.0.1:1/"]);
     let redis = Redis::start();

@@ -7,7 +7,7 @@
 
 mod piece;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use ring::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -39,7 +39,7 @@ impl Job for ImportCsv {
         let result = self.import(&cx).await;
         if let Err(error) = &result
             && gives_up(&cx, error)
-            && let Err(error) = set_state(&cx, State::Failed).await
+            && let Err(error) = fail(&cx).await
         {
             tracing::warn!(job.jid = cx.jid(), "cannot mark the import as failed: {error}");
         }
@@ -57,11 +57,8 @@ impl ImportCsv {
             // It ended, and only the news of that was lost.
             (_, None) if done => return Ok(()),
             _ => {
-                tracing::error!(
-                    job.jid = cx.jid(),
-                    "the uploaded file is gone: uploads are kept for 7 days"
-                );
-                return Err(Stop::Kill.into());
+                tracing::error!(job.jid = cx.jid(), "the uploaded file is gone (kept for 7 days)");
+                bail!(Stop::Kill)
             }
         };
         if !done {
@@ -87,7 +84,7 @@ impl ImportCsv {
         let table = Table::open(&text, self.key.as_deref()).map_err(|reason| anyhow!(reason))?;
         let mut cursor = cx.cursor().await?.unwrap_or_else(|| Cursor::start(&table));
         // Only now: the interruptions are known once the cursor is.
-        set_state(cx, State::Running).await?;
+        begin(cx).await?;
         loop {
             let piece = Piece::read(&table, cursor)?;
             if piece.next == cursor {
@@ -134,9 +131,14 @@ fn gives_up(cx: &JobContext<App>, error: &anyhow::Error) -> bool {
     }
 }
 
-async fn set_state(cx: &JobContext<App>, state: State) -> redis::RedisResult<()> {
-    let fields =
-        [("state", state.as_str().into()), ("interruptions", cx.interruptions().to_string())];
+async fn begin(cx: &JobContext<App>) -> redis::RedisResult<()> {
+    let interruptions = cx.interruptions().to_string();
+    let fields = [("state", State::Running.as_str().into()), ("interruptions", interruptions)];
+    store::update(&cx.app.redis, cx.jid(), &fields).await
+}
+
+async fn fail(cx: &JobContext<App>) -> redis::RedisResult<()> {
+    let fields = [("state", State::Failed.as_str().into())];
     store::update(&cx.app.redis, cx.jid(), &fields).await
 }
 
