@@ -1,1 +1,2 @@
 //! roustabout
+pub mod engine;

@@ -1,2 +1,2 @@
-//! x
+//! The worker process: runs jobs from all queues until it is told to stop.
 fn main() {}

@@ -1,0 +1,174 @@
+//! Where Redis is: the URL, taken apart, and the stream to it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use redis::{ProtocolVersion, RedisConnectionInfo};
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use url::Url;
+
+use super::tls::TlsVerify;
+
+/// Where and how to connect. Its `Debug` and `Display` never show the password.
+#[derive(Clone)]
+pub(crate) struct Address {
+    place: Place,
+    username: Option<String>,
+    password: Option<String>,
+    db: i64,
+}
+
+#[derive(Clone)]
+enum Place {
+    Tcp { host: String, port: u16, tls: Option<Tls> },
+    Unix(PathBuf),
+}
+
+#[derive(Clone)]
+struct Tls {
+    name: ServerName<'static>,
+    connector: TlsConnector,
+}
+
+/// Any byte stream to a server.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl Address {
+    /// Reads `redis://`, `rediss://` or `unix://`. The error says what is wrong and repeats
+    /// nothing of the URL, which holds the password.
+    pub(crate) fn parse(url: &str, verify: TlsVerify) -> Result<Address, String> {
+        let url = Url::parse(url).map_err(|error| format!("not a URL ({error})"))?;
+        let place = match url.scheme() {
+            "redis" => tcp(&url, None)?,
+            "rediss" => tcp(&url, Some(verify))?,
+            "unix" | "redis+unix" => Place::Unix(percent_decoded(url.path())?.into()),
+            _ => return Err("the scheme must be redis, rediss or unix".to_owned()),
+        };
+        let secret =
+            |text: &str| percent_decoded(text).map(|text| Some(text).filter(|t| !t.is_empty()));
+        Ok(Address {
+            db: database(&url, matches!(place, Place::Unix(_)))?,
+            username: secret(url.username())?,
+            password: secret(url.password().unwrap_or(""))?,
+            place,
+        })
+    }
+
+    /// How the stream is protected, for the line at boot.
+    pub(crate) fn tls(&self) -> bool {
+        matches!(self.place, Place::Tcp { tls: Some(_), .. })
+    }
+
+    /// Opens a stream to the server.
+    pub(crate) async fn open(&self) -> io::Result<Box<dyn Stream>> {
+        match &self.place {
+            Place::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?)),
+            Place::Tcp { host, port, tls } => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                match tls {
+                    None => Ok(Box::new(stream)),
+                    Some(Tls { name, connector }) => {
+                        Ok(Box::new(connector.connect(name.clone(), stream).await?))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Credentials and database for the handshake.
+    pub(crate) fn handshake(&self, protocol: ProtocolVersion) -> RedisConnectionInfo {
+        let mut info = RedisConnectionInfo::default()
+            .set_db(self.db)
+            .set_protocol(protocol)
+            .set_lib_name("roustabout", env!("CARGO_PKG_VERSION"));
+        if let Some(username) = &self.username {
+            info = info.set_username(username);
+        }
+        if let Some(password) = &self.password {
+            info = info.set_password(password);
+        }
+        info
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match &self.place {
+            Place::Tcp { host, port, .. } => write!(f, "{host}:{port}"),
+            Place::Unix(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+fn tcp(url: &Url, verify: Option<TlsVerify>) -> Result<Place, String> {
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or("the host is missing")?;
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let tls = match verify {
+        None => None,
+        Some(verify) => {
+            let name = ServerName::try_from(host.clone());
+            let name = name.map_err(|_| "the host is no valid name for TLS".to_owned())?;
+            let config = verify.config().map_err(|error| error.to_string())?;
+            Some(Tls { name, connector: TlsConnector::from(Arc::new(config)) })
+        }
+    };
+    Ok(Place::Tcp { host, port: url.port().unwrap_or(6379), tls })
+}
+
+/// `/0` in the path, or `?db=0` where the path is a socket's.
+fn database(url: &Url, unix: bool) -> Result<i64, String> {
+    let in_query =
+        || url.query_pairs().find(|(name, _)| name == "db").map(|(_, db)| db.into_owned());
+    let text = match unix {
+        true => in_query().unwrap_or_default(),
+        false => url.path().trim_start_matches('/').to_owned(),
+    };
+    if text.is_empty() {
+        return Ok(0);
+    }
+    let number = text.parse().ok().filter(|db| *db >= 0);
+    number.ok_or("the database (what follows the host) must be a number".to_owned())
+}
+
+fn percent_decoded(text: &str) -> Result<String, String> {
+    let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
+    decoded.map(Cow::into_owned).map_err(|_| "an escape (%XX) in it is not UTF-8".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<Address, String> {
+        Address::parse(url, TlsVerify::None)
+    }
+
+    #[test]
+    fn addresses() {
+        let address = parse("redis://:p%40s+s@example.com:7000/3").unwrap();
+        assert_eq!(address.to_string(), "example.com:7000");
+        assert_eq!((address.password.as_deref(), address.db), (Some("p@s+s"), 3));
+        assert_eq!(address.username, None);
+        assert!(parse("rediss://user:pw@[::1]/").unwrap().tls());
+        assert_eq!(parse("redis://[::1]").unwrap().to_string(), "::1:6379");
+        let socket = parse("unix:///tmp/r.sock?db=2").unwrap();
+        assert_eq!((socket.to_string().as_str(), socket.db), ("/tmp/r.sock", 2));
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong_and_hide_the_rest() {
+        let bad = ["nonsense", "http://:secret@h/", "redis://:secret@/", "redis://:secret@h/x", ""];
+        for url in bad {
+            let error = parse(url).err().unwrap();
+            assert!(!error.is_empty() && !error.contains("secret"), "{url}: {error}");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! Enqueueing: from the web process, from jobs, from anywhere with an `App`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::time::{Duration, SystemTime};
+
+use redis::{Pipeline, RedisError};
+
+use super::clock;
+use super::job::{Job, encode};
+use super::keys;
+use super::middleware::{Chain, Rest};
+use super::payload::{Payload, Seconds, new_jid};
+use super::redis::{self as link, Redis};
+use super::retry::Retry;
+
+/// Pushes jobs to Redis; clones share one connection.
+#[derive(Clone)]
+pub struct Client {
+    redis: Redis,
+    chain: Chain<Payload, Pushing>,
+}
+
+type Pushing = Result<Payload, EnqueueError>;
+
+/// The rest of the client's chain; at its end stands the payload that will be pushed.
+pub type PushNext = Rest<Payload, Pushing>;
+
+/// Why a job is not enqueued, or not known to be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EnqueueError {
+    /// Redis cannot be reached or does not take writes; nothing was enqueued.
+    Unavailable(String),
+    /// Redis is full; nothing was enqueued.
+    Full,
+    /// The request was sent and its reply lost: the job may be enqueued or not. Repeating it may
+    /// enqueue it twice; that decision is the caller's.
+    Unknown(String),
+    /// The job cannot be a payload.
+    Invalid(String),
+    /// Middleware or the server refused it.
+    Refused(String),
+}
+
+impl fmt::Display for EnqueueError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            EnqueueError::Unavailable(reason) => write!(f, "nothing enqueued: {reason}"),
+            EnqueueError::Full => f.write_str("nothing enqueued: Redis is full"),
+            EnqueueError::Unknown(reason) => {
+                write!(f, "perhaps enqueued, no answer came: {reason}")
+            }
+            EnqueueError::Invalid(reason) => write!(f, "no valid job: {reason}"),
+            EnqueueError::Refused(reason) => write!(f, "refused: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for EnqueueError {}
+
+impl From<RedisError> for EnqueueError {
+    fn from(error: RedisError) -> Self {
+        if link::is_full(&error) {
+            EnqueueError::Full
+        } else if link::is_unavailable(&error) {
+            EnqueueError::Unavailable(link::reason(&error))
+        } else if link::in_doubt(&error) {
+            EnqueueError::Unknown(link::reason(&error))
+        } else {
+            EnqueueError::Unavailable(link::reason(&error))
+        }
+    }
+}
+
+impl Payload {
+    /// The payload of a job, with a fresh jid.
+    pub fn of<J: Job>(job: &J) -> Result<Payload, EnqueueError> {
+        let invalid = |error: serde_json::Error| EnqueueError::Invalid(error.to_string());
+        let args = encode(job).map_err(invalid)?;
+        let payload = Payload::new(J::CLASS, serde_json::Value::Null).queue(J::QUEUE);
+        let payload = payload.with("args", args);
+        Ok(match J::RETRY {
+            Retry::Default => payload,
+            Retry::Times(times) => payload.with("retry", times),
+            Retry::Never => payload.with("retry", false),
+        })
+    }
+}
+
+impl Client {
+    /// A client on this connection.
+    pub fn new(redis: Redis) -> Client {
+        Client { redis, chain: Chain::default() }
+    }
+
+    /// Adds middleware: `async fn(payload, next) -> Result<Payload, EnqueueError>`. It may add
+    /// fields, replace the payload, or refuse it with an error. The last one added is the
+    /// innermost.
+    pub fn middleware<F, Fut>(mut self, middleware: F) -> Client
+    where
+        F: Fn(Payload, PushNext) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Pushing> + Send + 'static,
+    {
+        self.chain.add(middleware);
+        self
+    }
+
+    /// Enqueues a job to run as soon as possible; returns its jid. One round trip.
+    pub async fn enqueue<J: Job>(&self, job: J) -> Result<String, EnqueueError> {
+        self.push(Payload::of(&job)?).await
+    }
+
+    /// Enqueues a job to run after a delay.
+    pub async fn enqueue_in<J: Job>(
+        &self,
+        delay: Duration,
+        job: J,
+    ) -> Result<String, EnqueueError> {
+        let at = self.redis.clock().now() + delay.as_secs_f64();
+        self.push(Payload::of(&job)?.with("at", Seconds(at))).await
+    }
+
+    /// Enqueues a job to run at a point in time; at once if that has passed.
+    pub async fn enqueue_at<J: Job>(&self, at: SystemTime, job: J) -> Result<String, EnqueueError> {
+        let at = clock::seconds(at);
+        self.push(Payload::of(&job)?.with("at", Seconds(at))).await
+    }
+
+    /// Enqueues many jobs, 1,000 to a round trip; returns their jids. After an error some of
+    /// them, in their order, may be enqueued.
+    pub async fn enqueue_all<J: Job>(
+        &self,
+        jobs: impl IntoIterator<Item = J>,
+    ) -> Result<Vec<String>, EnqueueError> {
+        let payloads: Result<Vec<_>, _> = jobs.into_iter().map(|job| Payload::of(&job)).collect();
+        let mut jids = Vec::new();
+        for slice in payloads?.chunks(1_000) {
+            let ready = self.prepare(slice.to_vec()).await?;
+            jids.extend(ready.iter().map(Payload::jid));
+            self.send(ready).await?;
+        }
+        Ok(jids)
+    }
+
+    /// Enqueues any payload, for instance of a class that another language handles. A field
+    /// `at` (epoch seconds) in the future schedules it.
+    pub async fn push(&self, payload: Payload) -> Result<String, EnqueueError> {
+        let ready = self.prepare(vec![payload]).await?;
+        let jid = ready.first().map(Payload::jid).unwrap_or_default();
+        self.send(ready).await?;
+        Ok(jid)
+    }
+
+    async fn prepare(&self, payloads: Vec<Payload>) -> Result<Vec<Payload>, EnqueueError> {
+        let mut ready = Vec::with_capacity(payloads.len());
+        for mut payload in payloads {
+            if payload.jid().is_empty() {
+                payload.set("jid", new_jid());
+            }
+            if !self.chain.is_empty() {
+                let end = Box::new(|payload| Box::pin(async { Ok(payload) }) as _);
+                payload = self.chain.run(payload, end).await?;
+            }
+            validate(&payload)?;
+            ready.push(payload);
+        }
+        Ok(ready)
+    }
+
+    /// One write for all: SADD of the queue names, then the pushes.
+    async fn send(&self, payloads: Vec<Payload>) -> Result<(), EnqueueError> {
+        let now = self.redis.clock().now();
+        let batch = Batch::sort(payloads, now);
+        let connection = self.redis.connection().await?;
+        connection.pipe::<()>(&batch.commands()).await?;
+        batch.queues.keys().for_each(|queue| self.redis.wakes().pushed(queue));
+        if !batch.scheduled.is_empty() {
+            self.redis.wakes().scheduled();
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    queues: BTreeMap<String, Vec<Vec<u8>>>,
+    scheduled: Vec<(f64, Vec<u8>)>,
+}
+
+impl Batch {
+    fn sort(payloads: Vec<Payload>, now: f64) -> Batch {
+        let mut batch = Batch::default();
+        for mut payload in payloads {
+            let at = payload.get::<f64>("at").filter(|at| *at > now);
+            payload.remove("at");
+            if payload.raw("created_at").is_none() {
+                payload.set("created_at", Seconds(now));
+            }
+            match at {
+                Some(at) => {
+                    payload.remove("enqueued_at");
+                    batch.scheduled.push((at, payload.to_bytes()));
+                }
+                None => {
+                    payload.set("enqueued_at", Seconds(now));
+                    let queue = payload.get("queue").unwrap_or_default();
+                    batch.queues.entry(queue).or_default().push(payload.to_bytes());
+                }
+            }
+        }
+        batch
+    }
+
+    fn commands(&self) -> Pipeline {
+        let mut pipe = redis::pipe();
+        if !self.queues.is_empty() {
+            // always both: deleting a queue in the UI takes its name out at any moment
+            let names: Vec<&String> = self.queues.keys().collect();
+            pipe.cmd("SADD").arg(keys::QUEUES).arg(names).ignore();
+        }
+        for (queue, payloads) in &self.queues {
+            pipe.cmd("LPUSH").arg(keys::queue(queue)).arg(payloads).ignore();
+        }
+        if !self.scheduled.is_empty() {
+            pipe.cmd("ZADD").arg(keys::SCHEDULE);
+            for (at, payload) in &self.scheduled {
+                pipe.arg(*at).arg(payload);
+            }
+            pipe.ignore();
+        }
+        pipe
+    }
+}
+
+/// What Sidekiq's client insists on.
+fn validate(payload: &Payload) -> Result<(), EnqueueError> {
+    let invalid = |reason: &str| Err(EnqueueError::Invalid(reason.to_owned()));
+    let at = payload.raw("at").is_none() || payload.get::<f64>("at").is_some();
+    if payload.class().is_empty() {
+        return invalid("`class` must be a text");
+    }
+    if payload.raw("args").is_none_or(|args| !args.starts_with('[')) {
+        return invalid("`args` must be an array");
+    }
+    if payload.get::<String>("queue").is_none_or(|queue| queue.is_empty()) {
+        return invalid("`queue` must name a queue");
+    }
+    if !at {
+        return invalid("`at` must be a number of seconds");
+    }
+    Ok(())
+}

@@ -1,0 +1,118 @@
+//! Cron lines: a job enqueued at set times, once over all processes, without a leader. Every
+//! process tries each slot; Redis lets one through. A slot missed while nobody ran is caught up
+//! (the latest one), since what counts is the last slot that Redis remembers.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::{DateTime, Utc};
+use croner::Cron;
+use redis::RedisResult;
+use tokio::time::sleep;
+
+use super::keys;
+use super::payload::{Payload, Seconds, new_jid};
+use super::redis::Redis;
+use super::registry::Handlers;
+use super::scripts;
+
+/// A name, times and a job.
+pub(crate) struct CronLine {
+    pub(crate) name: &'static str,
+    times: Cron,
+    payload: Payload,
+}
+
+impl CronLine {
+    pub(crate) fn new(
+        name: &'static str,
+        expression: &str,
+        payload: Payload,
+    ) -> anyhow::Result<CronLine> {
+        let fields = expression.split_whitespace().count();
+        anyhow::ensure!(fields == 5, "{expression:?} has {fields} fields, not five");
+        let times = Cron::from_str(expression).with_context(|| format!("{expression:?}"))?;
+        Ok(CronLine { name, times, payload })
+    }
+
+    /// The latest slot that is not after `now` (epoch seconds).
+    fn slot(&self, now: f64) -> Option<i64> {
+        let now = DateTime::<Utc>::from_timestamp(now as i64, 0)?;
+        Some(self.times.find_previous_occurrence(&now, true).ok()?.timestamp())
+    }
+
+    fn next(&self, now: f64) -> Option<i64> {
+        let now = DateTime::<Utc>::from_timestamp(now as i64, 0)?;
+        Some(self.times.find_next_occurrence(&now, false).ok()?.timestamp())
+    }
+}
+
+/// Enqueues what is due, for the life of the process.
+pub(crate) async fn run(redis: Redis, handlers: Arc<Handlers>) {
+    let mut tried = vec![0; handlers.cron.len()];
+    loop {
+        let now = redis.clock().now();
+        for (line, tried) in handlers.cron.iter().zip(&mut tried) {
+            let Some(slot) = line.slot(now).filter(|slot| slot > tried) else {
+                continue;
+            };
+            match enqueue(&redis, line, slot, now).await {
+                Ok(enqueued) => {
+                    *tried = slot;
+                    if enqueued {
+                        tracing::info!(
+                            cron = line.name,
+                            job.class = line.payload.class(),
+                            "enqueued"
+                        );
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, cron = line.name, "not enqueued, trying again")
+                }
+            }
+        }
+        let next = handlers.cron.iter().filter_map(|line| line.next(now)).min();
+        sleep(pause(next, redis.clock().now())).await;
+    }
+}
+
+/// Until the next slot, but look again now and then: clocks are set, Redis was away.
+fn pause(next: Option<i64>, now: f64) -> Duration {
+    let seconds = next.map_or(30.0, |next| next as f64 - now);
+    Duration::from_secs_f64(seconds.clamp(0.05, 30.0))
+}
+
+async fn enqueue(redis: &Redis, line: &CronLine, slot: i64, now: f64) -> RedisResult<bool> {
+    let queue: String = line.payload.get("queue").unwrap_or_default();
+    let payload = line.payload.clone().with("jid", new_jid());
+    let payload = payload.with("created_at", Seconds(now)).with("enqueued_at", Seconds(now));
+    let mut script = scripts::CRON.prepare_invoke();
+    script.arg(keys::CRON).arg(line.name).arg(slot);
+    script.arg(keys::QUEUES).arg(&queue).arg(keys::queue(&queue)).arg(payload.to_bytes());
+    let enqueued: bool = redis.connection().await?.run(&script).await?;
+    if enqueued {
+        redis.wakes().pushed(&queue);
+    }
+    Ok(enqueued)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots() {
+        let line = |text| CronLine::new("x", text, Payload::new("X", serde_json::json!([])));
+        let daily = line("0 3 * * *").unwrap();
+        let three = 1_700_017_200; // 2023-11-15 03:00:00 UTC
+        assert_eq!(daily.slot(three as f64), Some(three));
+        assert_eq!(daily.slot(three as f64 - 1.0), Some(three - 86_400));
+        assert_eq!(daily.next(three as f64), Some(three + 86_400));
+        for bad in ["", "* * * *", "61 * * * *", "* * * * * *", "a b c d e"] {
+            assert!(line(bad).is_err(), "{bad}");
+        }
+    }
+}

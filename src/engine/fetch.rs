@@ -1,0 +1,203 @@
+//! Taking jobs: one script call for many, over all queues that may have some.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use redis::{RedisError, RedisResult, Value, cmd};
+use tokio::sync::mpsc;
+
+use super::inflight::{Delivery, Field, Inflight};
+use super::keys;
+use super::queues::{QueueList, Resolved, shuffle};
+use super::scripts;
+use super::session::{Lease, Session};
+use super::wakes::Dirty;
+
+/// Jobs at most per call.
+pub(crate) const MAX_JOBS: usize = 1_000;
+/// Payload bytes per call, about: it ends with the step that reaches this.
+const MAX_BYTES: usize = 4 << 20;
+/// Jobs at most per RPOP and HSET inside the call: Lua can hand over some thousand words only.
+const MAX_STEP: usize = 500;
+/// Queues per call, for the same reason; the others stay dirty and come next.
+const MAX_QUEUES: usize = 1_000;
+
+/// Takes jobs from the queues that this process serves.
+pub(crate) struct Fetcher {
+    session: Arc<Session>,
+    inflight: Arc<Inflight>,
+    decided: mpsc::UnboundedReceiver<Vec<Arc<Delivery>>>,
+    list: QueueList,
+    known: HashSet<String>,
+    serving: Vec<Resolved>,
+    batch: u64,
+    largest: usize,
+}
+
+impl Fetcher {
+    /// `known`: queues to reckon with even if nobody has pushed to them in Sidekiq's way.
+    pub(crate) fn new(
+        session: Arc<Session>,
+        inflight: Arc<Inflight>,
+        decided: mpsc::UnboundedReceiver<Vec<Arc<Delivery>>>,
+        list: QueueList,
+        known: impl IntoIterator<Item = String>,
+    ) -> Fetcher {
+        let known: HashSet<String> = known.into_iter().collect();
+        let (serving, batch, largest) = (Vec::new(), 0, 8 << 10);
+        let mut fetcher =
+            Fetcher { session, inflight, decided, list, known, serving, batch, largest };
+        fetcher.resolve();
+        fetcher
+    }
+
+    /// Takes up to `permits` jobs from the queues that changed, or from all with `full`.
+    /// Do not drop this future: a request without a reader of its reply strands its jobs until
+    /// the next registration.
+    pub(crate) async fn fetch(
+        &mut self,
+        lease: &Lease,
+        permits: usize,
+        full: bool,
+    ) -> Vec<Arc<Delivery>> {
+        let mut dirty = self.session.redis.wakes().take();
+        dirty.all |= full;
+        match self.candidates(lease, &dirty).await {
+            Err(error) => {
+                tracing::debug!(%error, "the names of the queues could not be read");
+                self.session.redis.wakes().everything();
+                Vec::new()
+            }
+            Ok(queues) if queues.is_empty() => Vec::new(),
+            Ok(queues) => self.take(lease, queues, permits.min(MAX_JOBS)).await,
+        }
+    }
+
+    async fn take(
+        &mut self,
+        lease: &Lease,
+        queues: Vec<String>,
+        permits: usize,
+    ) -> Vec<Arc<Delivery>> {
+        self.batch += 1;
+        self.inflight.awaits(self.batch);
+        let result = self.request(lease, &queues, permits).await;
+        let wakes = self.session.redis.wakes().clone();
+        let (deliveries, drained) = match result {
+            Ok(Some(reply)) => self.read(reply, &queues),
+            Ok(None) => {
+                self.session.renew(); // our lease is gone: nothing was taken
+                (Vec::new(), false)
+            }
+            Err(error) => {
+                wakes.put_back(queues.into_iter().map(|name| keys::queue(&name)));
+                return self.decide(lease, error).await;
+            }
+        };
+        self.inflight.enter(&deliveries);
+        if !drained {
+            wakes.put_back(queues.into_iter().map(|name| keys::queue(&name)));
+        }
+        deliveries
+    }
+
+    /// The reply is lost, and with it the knowledge whether the script ran. The connection is
+    /// closed, so the next registration fences it off and sees what it did.
+    async fn decide(&mut self, lease: &Lease, error: RedisError) -> Vec<Arc<Delivery>> {
+        tracing::debug!(%error, batch = self.batch, "a fetch is in doubt until the next registration");
+        self.inflight.doubts(self.batch);
+        lease.connection.kill();
+        self.session.renew();
+        self.decided.recv().await.unwrap_or_default()
+    }
+
+    async fn request(
+        &self,
+        lease: &Lease,
+        queues: &[String],
+        permits: usize,
+    ) -> RedisResult<Option<Vec<Value>>> {
+        let mut script = scripts::FETCH.prepare_invoke();
+        for name in queues {
+            script.key(keys::queue(name));
+        }
+        script.arg(self.session.identity()).arg(lease.number);
+        script.arg(&self.session.inflight_key).arg(self.batch);
+        script.arg(permits).arg(self.step()).arg(MAX_BYTES);
+        for name in queues {
+            script.arg(name);
+        }
+        lease.connection.run(&script).await
+    }
+
+    /// Jobs per step so that one step of payloads like the last ones stays small.
+    fn step(&self) -> usize {
+        ((1 << 20) / self.largest).clamp(1, MAX_STEP)
+    }
+
+    fn read(&mut self, reply: Vec<Value>, queues: &[String]) -> (Vec<Arc<Delivery>>, bool) {
+        let mut words = reply.into_iter();
+        let drained = words.next() == Some(Value::Int(1));
+        let mut deliveries = Vec::with_capacity(words.len());
+        let mut largest = 512;
+        while let (Some(Value::Int(queue)), Some(Value::Int(jobs))) = (words.next(), words.next()) {
+            let queue: Arc<str> = queues[queue as usize - 1].as_str().into();
+            for raw in words.by_ref().take(jobs as usize) {
+                let Value::BulkString(raw) = raw else {
+                    continue;
+                };
+                largest = largest.max(raw.len());
+                let field = Field { batch: self.batch, index: deliveries.len() as u32 + 1 };
+                deliveries.push(Delivery::new(field, queue.clone(), raw));
+            }
+        }
+        if !deliveries.is_empty() {
+            self.largest = largest.max(self.largest / 2);
+        }
+        (deliveries, drained)
+    }
+
+    /// The queues to look at now, in the order in which to take from them.
+    async fn candidates(&mut self, lease: &Lease, dirty: &Dirty) -> RedisResult<Vec<String>> {
+        let mut fresh = HashSet::new();
+        if dirty.all || dirty.names {
+            fresh = self.read_names(lease).await?;
+        }
+        for key in &dirty.queues {
+            let name = key.strip_prefix(keys::QUEUE_PREFIX).unwrap_or(key);
+            if self.known.insert(name.to_owned()) {
+                fresh.insert(name.to_owned());
+            }
+        }
+        if !fresh.is_empty() {
+            self.resolve();
+        }
+        let wanted = |name: &str| {
+            dirty.all || fresh.contains(name) || dirty.queues.contains(&keys::queue(name))
+        };
+        let mut queues: Vec<&Resolved> = self.serving.iter().filter(|q| wanted(&q.name)).collect();
+        if self.list.weighted() {
+            shuffle(&mut queues, |queue| queue.weight);
+        }
+        let names = queues.into_iter().map(|queue| queue.name.clone());
+        let mut names: Vec<String> = names.collect();
+        let rest = names.split_off(names.len().min(MAX_QUEUES));
+        self.session.redis.wakes().put_back(rest.iter().map(|name| keys::queue(name)));
+        Ok(names)
+    }
+
+    /// Reads the set of names (which also arms its tracking); returns those that are new.
+    async fn read_names(&mut self, lease: &Lease) -> RedisResult<HashSet<String>> {
+        let mut read = cmd("SMEMBERS");
+        read.arg(keys::QUEUES);
+        let names: Vec<Vec<u8>> = lease.connection.query(&read).await?;
+        // a name that is not UTF-8 cannot be in `QUEUES` either
+        let names = names.into_iter().filter_map(|name| String::from_utf8(name).ok());
+        Ok(names.filter(|name| self.known.insert(name.clone())).collect())
+    }
+
+    fn resolve(&mut self) {
+        let known: Vec<String> = self.known.iter().cloned().collect();
+        self.serving = self.list.resolve(&known);
+    }
+}

@@ -1,0 +1,262 @@
+//! The end of each delivery: what happened to the job and its removal from the in-flight hash
+//! are one step in Redis, sent again until its reply is read.
+//!
+//! Plain successes gather while the last reply is on its way and leave as one HDEL, so no job
+//! waits for a round trip of its own.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use redis::{RedisResult, Value, cmd};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use super::inflight::{Delivery, Inflight};
+use super::keys;
+use super::retry::Fate;
+use super::scripts;
+use super::session::{Lease, Session};
+
+/// Takes outcomes and brings them to Redis.
+pub(crate) struct Finisher {
+    session: Arc<Session>,
+    inflight: Arc<Inflight>,
+    endings: Mutex<Endings>,
+    wake: Notify,
+    idle: Notify,
+}
+
+#[derive(Default)]
+struct Endings {
+    waiting: Vec<Ending>,
+    sending: usize,
+}
+
+struct Ending {
+    delivery: Arc<Delivery>,
+    fate: Fate,
+    /// Sent before without a reply: then "not there" means that the first time worked.
+    resent: bool,
+}
+
+impl Finisher {
+    pub(crate) fn new(session: Arc<Session>, inflight: Arc<Inflight>) -> Arc<Finisher> {
+        let (wake, idle) = (Notify::new(), Notify::new());
+        Arc::new(Finisher { session, inflight, endings: Mutex::default(), wake, idle })
+    }
+
+    /// Records the outcome of a delivery; the first one counts. Never waits, so that nothing can
+    /// come between the end of a job and the record of it.
+    pub(crate) fn finish(&self, delivery: Arc<Delivery>, fate: Fate) {
+        if delivery.finish() {
+            self.with(|endings| endings.waiting.push(Ending { delivery, fate, resent: false }));
+            self.wake.notify_one();
+        }
+    }
+
+    /// Sends what gathers, for the life of the process.
+    pub(crate) async fn run(&self) {
+        let mut failed_lease = 0;
+        loop {
+            self.wake.notified().await;
+            while let Some(batch) = self.take() {
+                let lease = self.session.lease_after(failed_lease).await;
+                let unsent = self.send(&lease, batch).await;
+                if let Some(error) = &unsent.1 {
+                    match error.code() {
+                        None => failed_lease = lease.number,
+                        Some(code) => {
+                            tracing::warn!(
+                                code,
+                                "a finish was refused; the job stays in flight and it is tried again"
+                            );
+                            sleep(Duration::from_millis(500)).await;
+                        }
+                    }
+                }
+                self.with(|endings| {
+                    endings.sending = 0;
+                    endings.waiting.extend(unsent.0);
+                });
+            }
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// Resolves when every outcome recorded so far is known to Redis.
+    pub(crate) async fn drained(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.with(|endings| endings.waiting.is_empty() && endings.sending == 0) {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    fn take(&self) -> Option<Vec<Ending>> {
+        self.with(|endings| {
+            let batch = std::mem::take(&mut endings.waiting);
+            endings.sending = batch.len();
+            (!batch.is_empty()).then_some(batch)
+        })
+    }
+
+    /// Returns what has to be sent again, and why.
+    async fn send(
+        &self,
+        lease: &Lease,
+        batch: Vec<Ending>,
+    ) -> (Vec<Ending>, Option<redis::RedisError>) {
+        let plain =
+            |ending: &Ending| matches!(ending.fate, Fate::Done { iterated: None } | Fate::Lost);
+        let (plain, other): (Vec<_>, Vec<_>) = batch.into_iter().partition(plain);
+        let (plain, other) =
+            tokio::join!(self.send_plain(lease, plain), self.send_other(lease, other));
+        let mut unsent = plain.0;
+        unsent.extend(other.0);
+        (unsent, other.1.or(plain.1))
+    }
+
+    async fn send_plain(
+        &self,
+        lease: &Lease,
+        mut batch: Vec<Ending>,
+    ) -> (Vec<Ending>, Option<redis::RedisError>) {
+        if batch.is_empty() {
+            return (batch, None);
+        }
+        let mut delete = cmd("HDEL");
+        delete.arg(&self.session.inflight_key);
+        for ending in &batch {
+            delete.arg(ending.delivery.field.to_string());
+        }
+        match lease.connection.query::<usize>(&delete).await {
+            Ok(removed) => {
+                let first_time = batch.iter().filter(|ending| !ending.resent).count();
+                self.count_lost(first_time.saturating_sub(removed), &batch);
+                self.inflight.remove(batch.iter().map(|ending| ending.delivery.field));
+                (Vec::new(), None)
+            }
+            Err(error) => {
+                batch.iter_mut().for_each(|ending| ending.resent = true);
+                (batch, Some(error))
+            }
+        }
+    }
+
+    async fn send_other(
+        &self,
+        lease: &Lease,
+        batch: Vec<Ending>,
+    ) -> (Vec<Ending>, Option<redis::RedisError>) {
+        let replies = batch.iter().map(|ending| self.send_one(lease, ending));
+        let replies = join_all(replies).await;
+        let (mut unsent, mut reason) = (Vec::new(), None);
+        for (mut ending, reply) in batch.into_iter().zip(replies) {
+            match reply {
+                Ok(reply) => self.ended(&ending, reply),
+                Err(error) => {
+                    reason = Some(error);
+                    ending.resent = true;
+                    unsent.push(ending);
+                }
+            }
+        }
+        (unsent, reason)
+    }
+
+    async fn send_one(&self, lease: &Lease, ending: &Ending) -> RedisResult<Option<Vec<Value>>> {
+        let mut script = scripts::FINISH.prepare_invoke();
+        script.arg(&self.session.inflight_key).arg(ending.delivery.field.to_string()).arg("");
+        let now = self.session.redis.clock().now();
+        for command in commands(&ending.delivery, &ending.fate, now) {
+            script.arg(command.len()).arg(command);
+        }
+        lease.connection.run(&script).await
+    }
+
+    fn ended(&self, ending: &Ending, reply: Option<Vec<Value>>) {
+        let wakes = self.session.redis.wakes();
+        match (&reply, &ending.fate) {
+            (None, _) => self.count_lost(usize::from(!ending.resent), std::slice::from_ref(ending)),
+            (Some(_), Fate::Return) => wakes.pushed(&ending.delivery.queue),
+            (Some(replies), Fate::Retry { .. } | Fate::Snooze { .. }) => {
+                wakes.scheduled();
+                self.count_collapse(replies.first());
+            }
+            (Some(replies), Fate::Dead { .. }) => {
+                self.count_collapse(replies.first());
+                self.count_trimmed(&replies[1..]);
+            }
+            _ => {}
+        }
+        self.inflight.remove([ending.delivery.field]);
+    }
+
+    /// Jobs that were not in our hash any more: another process runs them, or did.
+    fn count_lost(&self, lost: usize, endings: &[Ending]) {
+        let known = endings.iter().filter(|ending| ending.delivery.lost()).count();
+        self.session.counters.event("lost_leases", lost.saturating_sub(known) as u64);
+    }
+
+    /// ZADD answers 0 when the same bytes were there already: two jobs have become one.
+    fn count_collapse(&self, added: Option<&Value>) {
+        if added == Some(&Value::Int(0)) {
+            self.session.counters.event("collapsed", 1);
+        }
+    }
+
+    fn count_trimmed(&self, removed: &[Value]) {
+        let number = |value: &Value| {
+            if let Value::Int(n) = value { *n as u64 } else { 0 }
+        };
+        let trimmed = removed.iter().map(number).sum();
+        if trimmed > 0 {
+            tracing::warn!(jobs = trimmed, "the dead set was full or held very old jobs: trimmed");
+            self.session.counters.event("dead_trimmed", trimmed);
+        }
+    }
+
+    fn with<T>(&self, use_it: impl FnOnce(&mut Endings) -> T) -> T {
+        use_it(&mut self.endings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What Redis has to do beside the removal. The one that adds the job elsewhere comes last, or
+/// is followed only by what cannot fail, because a failure puts the delivery back.
+fn commands(delivery: &Delivery, fate: &Fate, now: f64) -> Vec<Vec<Vec<u8>>> {
+    let words = |words: &[&[u8]]| words.iter().map(|word| word.to_vec()).collect::<Vec<_>>();
+    match fate {
+        Fate::Done { iterated: Some(jid) } => vec![
+            words(&[b"DEL", keys::iteration(jid).as_bytes()]),
+            words(&[b"HDEL", keys::RESCUES.as_bytes(), jid.as_bytes()]),
+        ],
+        Fate::Done { iterated: None } | Fate::Discard | Fate::Lost => Vec::new(),
+        Fate::Retry { at, payload } => vec![add(keys::RETRY, *at, payload)],
+        Fate::Snooze { at, payload } => vec![add(keys::SCHEDULE, *at, payload)],
+        Fate::Dead { payload } => bury(payload, now),
+        Fate::Return => vec![
+            words(&[b"SADD", keys::QUEUES.as_bytes(), delivery.queue.as_bytes()]),
+            words(&[b"RPUSH", keys::queue(&delivery.queue).as_bytes(), &delivery.raw]),
+        ],
+    }
+}
+
+/// The commands that put a payload into the dead set and keep that in bounds.
+pub(crate) fn bury(payload: &[u8], now: f64) -> Vec<Vec<Vec<u8>>> {
+    let trim = |command: &str, from: &str, to: String| {
+        [command, keys::DEAD, from, &to].map(|word| word.as_bytes().to_vec()).to_vec()
+    };
+    let oldest = now - keys::DEAD_TTL.as_secs_f64();
+    vec![
+        add(keys::DEAD, now, payload),
+        trim("ZREMRANGEBYSCORE", "-inf", oldest.to_string()),
+        trim("ZREMRANGEBYRANK", "0", (-keys::DEAD_MAX).to_string()),
+    ]
+}
+
+fn add(key: &str, score: f64, member: &[u8]) -> Vec<Vec<u8>> {
+    vec![b"ZADD".to_vec(), key.into(), score.to_string().into(), member.to_vec()]
+}

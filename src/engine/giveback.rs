@@ -1,0 +1,82 @@
+//! The last act of a stopping worker: what did not finish goes back to the head of its queue,
+//! and the process signs off.
+
+use std::sync::Arc;
+
+use redis::RedisResult;
+
+use super::inflight::{Delivery, Inflight};
+use super::keys;
+use super::scripts;
+use super::session::{Lease, Session};
+
+/// Deliveries and bytes at most per step.
+const STEP: usize = 500;
+const STEP_BYTES: usize = 4 << 20;
+
+/// Gives back until Redis has confirmed everything; returns the number of jobs.
+pub(crate) async fn run(session: &Session, inflight: &Inflight) -> u64 {
+    let mut failed = 0;
+    let mut given_back = 0;
+    loop {
+        let lease = session.lease_after(failed).await;
+        match all(session, inflight, &lease).await {
+            Ok(moved) => return given_back + moved,
+            Err((moved, error)) => {
+                tracing::debug!(%error, "giving back failed, trying again");
+                given_back += moved;
+                failed = lease.number;
+                lease.connection.kill();
+            }
+        }
+    }
+}
+
+async fn all(
+    session: &Session,
+    inflight: &Inflight,
+    lease: &Lease,
+) -> Result<u64, (u64, redis::RedisError)> {
+    let mut moved = 0;
+    // first of all the lease, so that no fetch that is still on its way takes anything
+    leave(session, lease).await.map_err(|error| (moved, error))?;
+    let mut rest = inflight.busy();
+    while !rest.is_empty() {
+        let step = rest.split_off(rest.len() - step(&rest));
+        let back = requeue(session, lease, &step).await.map_err(|error| (moved, error))?;
+        inflight.remove(step.iter().map(|delivery| delivery.field));
+        moved += back;
+    }
+    leave(session, lease).await.map_err(|error| (moved, error))?;
+    Ok(moved)
+}
+
+/// How many, from the newest on, go into one step.
+fn step(rest: &[Arc<Delivery>]) -> usize {
+    let mut bytes = 0;
+    let fitting = rest.iter().rev().take(STEP).take_while(|delivery| {
+        let fits = bytes < STEP_BYTES;
+        bytes += delivery.raw.len();
+        fits
+    });
+    fitting.count()
+}
+
+/// Newest first: each goes to the very head, so the oldest ends up as the next to run.
+async fn requeue(session: &Session, lease: &Lease, step: &[Arc<Delivery>]) -> RedisResult<u64> {
+    let mut script = scripts::REQUEUE.prepare_invoke();
+    script.arg(&session.inflight_key).arg("").arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
+    script.arg(keys::RESCUES).arg(0);
+    for delivery in step.iter().rev() {
+        script.arg(delivery.field.to_string()).arg("").arg("");
+    }
+    lease.connection.run(&script).await
+}
+
+async fn leave(session: &Session, lease: &Lease) -> RedisResult<i64> {
+    let identity = session.identity();
+    let mut script = scripts::LEAVE.prepare_invoke();
+    script.arg(identity).arg(&session.inflight_key).arg(keys::OWNERS).arg(keys::PROCESSES);
+    script.arg(0).arg(keys::work(identity)).arg(keys::workers(identity));
+    lease.connection.run(&script).await
+}

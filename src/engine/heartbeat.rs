@@ -1,0 +1,255 @@
+//! The sign of life, on a thread and a connection of its own: jobs that hog the runtime must not
+//! look like a dead process. It also brings the counters to Redis, fetches remote commands, and
+//! notices when the main runtime does not answer.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use chrono::{DateTime, Utc};
+use redis::{RedisResult, ScriptInvocation, cmd};
+use serde_json::json;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use super::counters::Increments;
+use super::inflight::{Delivery, Inflight};
+use super::keys;
+use super::lifecycle::{Lifecycle, Phase};
+use super::process::Vitals;
+use super::redis::Redis;
+use super::scripts;
+use super::session::Session;
+
+/// Remote commands are fetched this often.
+const COMMANDS_EVERY: Duration = Duration::from_secs(1);
+/// A main runtime later than this is stalled: some job computes without an await.
+const STALLED: Duration = Duration::from_secs(2);
+
+/// What the beats tell the rest of the process, and the other way round.
+pub(crate) struct Pulse {
+    started: Instant,
+    /// Since when no beat has been missed, and the last one.
+    unbroken: Mutex<Option<(Instant, Instant)>>,
+    /// When the main runtime last showed life, in ms since `started`.
+    runtime: AtomicU64,
+    stop: Notify,
+    ttl: Duration,
+}
+
+impl Pulse {
+    pub(crate) fn new(ttl: Duration) -> Arc<Pulse> {
+        Arc::new(Pulse {
+            started: Instant::now(),
+            unbroken: Mutex::default(),
+            runtime: AtomicU64::new(0),
+            stop: Notify::new(),
+            ttl,
+        })
+    }
+
+    /// Whether our own beats have come through for a full lifetime. Only then is a silent peer
+    /// dead; after an outage of Redis everybody's record has expired.
+    pub(crate) fn steady(&self) -> bool {
+        let unbroken = *self.unbroken.lock().unwrap_or_else(PoisonError::into_inner);
+        unbroken
+            .is_some_and(|(since, last)| since.elapsed() >= self.ttl && last.elapsed() < self.ttl)
+    }
+
+    fn beaten(&self) {
+        let mut unbroken = self.unbroken.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let since = unbroken.filter(|(_, last)| last.elapsed() < self.ttl).map(|(since, _)| since);
+        *unbroken = Some((since.unwrap_or(now), now));
+    }
+
+    fn broken(&self) {
+        *self.unbroken.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Runs on the main runtime: shows that it answers.
+    pub(crate) async fn show_life(&self) {
+        loop {
+            let now = self.started.elapsed().as_millis() as u64;
+            self.runtime.store(now, Ordering::Relaxed);
+            sleep(STALLED / 4).await;
+        }
+    }
+
+    fn runtime_late(&self) -> Duration {
+        let seen = Duration::from_millis(self.runtime.load(Ordering::Relaxed));
+        self.started.elapsed().saturating_sub(seen)
+    }
+
+    /// Asks for a last beat and the end.
+    pub(crate) fn stop(&self) {
+        self.stop.notify_one();
+    }
+}
+
+/// What a heartbeat needs.
+pub(crate) struct Heartbeat {
+    pub(crate) session: Arc<Session>,
+    pub(crate) inflight: Arc<Inflight>,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) every: Duration,
+}
+
+impl Heartbeat {
+    /// Starts the thread; the receiver resolves when it has ended.
+    pub(crate) fn start(self) -> anyhow::Result<oneshot::Receiver<()>> {
+        let (ended, wait) = oneshot::channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
+            runtime.block_on(self.run());
+            let _ = ended.send(());
+        })?;
+        Ok(wait)
+    }
+
+    async fn run(self) {
+        let main = &self.session.redis;
+        let redis = Redis::with_clock(main.options().clone(), main.clock().clone());
+        let mut beats =
+            Beats { heartbeat: &self, redis, unsent: None, number: 0, rtt: Duration::ZERO };
+        let (mut beat, mut commands) =
+            (interval(self.every), interval(COMMANDS_EVERY.min(self.every)));
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        commands.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut stalled = false;
+        loop {
+            tokio::select! {
+                _ = beat.tick() => beats.beat().await,
+                _ = commands.tick() => beats.commands().await,
+                () = self.pulse.stop.notified() => break,
+            }
+            stalled = self.watch_runtime(stalled);
+        }
+        beats.beat().await; // the last numbers
+    }
+
+    /// Says so once when the main runtime stops answering, and once when it is back.
+    fn watch_runtime(&self, stalled: bool) -> bool {
+        let late = self.pulse.runtime_late();
+        match (stalled, late > STALLED) {
+            (false, true) => {
+                let jobs: Vec<String> =
+                    self.inflight.busy().iter().map(|job| describe(job)).collect();
+                tracing::warn!(
+                    ?late,
+                    ?jobs,
+                    "the runtime does not answer: does a job compute without an await? (`cx.blocking` is for that)"
+                );
+                true
+            }
+            (true, false) => {
+                tracing::info!("the runtime answers again");
+                false
+            }
+            (same, _) => same,
+        }
+    }
+}
+
+/// A running job in one line, without its arguments.
+pub(crate) fn describe(job: &Delivery) -> String {
+    let seconds = job.since.elapsed().unwrap_or_default().as_secs();
+    format!("{} {} on {} for {seconds} s", job.class(), job.jid(), job.queue)
+}
+
+struct Beats<'a> {
+    heartbeat: &'a Heartbeat,
+    redis: Redis,
+    /// Counters that Redis may not have yet, under the number they were sent with.
+    unsent: Option<Increments>,
+    number: u64,
+    rtt: Duration,
+}
+
+impl Beats<'_> {
+    async fn beat(&mut self) {
+        let session = &self.heartbeat.session;
+        if self.unsent.is_none() {
+            self.unsent = Some(session.counters.take());
+            self.number += 1;
+        }
+        let sent = Instant::now();
+        let time = self.send().await;
+        self.rtt = sent.elapsed();
+        match time {
+            Ok(Some(time)) => {
+                session.redis.clock().set(time);
+                self.unsent = None;
+                self.heartbeat.pulse.beaten();
+            }
+            Ok(None) => {
+                // no record: we were taken for dead, or never registered; peers may have our jobs
+                self.heartbeat.pulse.broken();
+                session.renew();
+            }
+            Err(error) => tracing::debug!(%error, "a heartbeat failed"),
+        }
+    }
+
+    async fn send(&self) -> RedisResult<Option<(i64, i64)>> {
+        let busy = self.heartbeat.inflight.busy();
+        let mut script = scripts::BEAT.prepare_invoke();
+        self.put_head(&mut script, busy.len());
+        self.put_work(&mut script, &busy);
+        if let Some(increments) = &self.unsent {
+            put_counters(&mut script, increments, self.redis.clock().now());
+        }
+        self.redis.connection().await?.run(&script).await
+    }
+
+    fn put_head(&self, script: &mut ScriptInvocation<'_>, busy: usize) {
+        let session = &self.heartbeat.session;
+        let vitals = Vitals {
+            now: self.redis.clock().now(),
+            busy,
+            quiet: self.heartbeat.lifecycle.phase() > Phase::Running,
+            rtt_micros: self.rtt.as_micros(),
+        };
+        let record = session.process.record(&vitals);
+        script.arg(session.identity()).arg(session.ttl.as_millis() as u64);
+        script.arg(keys::PROCESSES).arg(self.number).arg(record.len()).arg(record);
+    }
+
+    fn put_work(&self, script: &mut ScriptInvocation<'_>, busy: &[Arc<Delivery>]) {
+        let identity = self.heartbeat.session.identity();
+        script.arg(2).arg(keys::work(identity)).arg(keys::workers(identity));
+        script.arg(busy.len() * 2);
+        for job in busy {
+            let since = job.since.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            let payload = String::from_utf8_lossy(&job.raw);
+            let entry = json!({"queue": &*job.queue, "payload": payload, "run_at": since});
+            script.arg(job.field.to_string()).arg(entry.to_string());
+        }
+    }
+
+    async fn commands(&mut self) {
+        let mut pop = cmd("RPOP");
+        pop.arg(keys::signals(self.heartbeat.session.identity())).arg(10);
+        let names: RedisResult<Option<Vec<String>>> = self.redis.query(&pop).await;
+        for name in names.ok().flatten().unwrap_or_default() {
+            self.heartbeat.lifecycle.command(&name);
+        }
+    }
+}
+
+fn put_counters(script: &mut ScriptInvocation<'_>, increments: &Increments, now: f64) {
+    let day = DateTime::<Utc>::from_timestamp(now as i64, 0).unwrap_or_default();
+    let day = day.format("%Y-%m-%d").to_string();
+    for (kind, by) in [("processed", increments.processed), ("failed", increments.failed)] {
+        if by > 0 {
+            script.arg(keys::stat(kind, None)).arg("").arg(by).arg(0);
+            let ttl = keys::STAT_TTL.as_secs();
+            script.arg(keys::stat(kind, Some(&day))).arg("").arg(by).arg(ttl);
+        }
+    }
+    for (name, by) in &increments.events {
+        script.arg(keys::COUNTERS).arg(*name).arg(*by).arg(0);
+    }
+}

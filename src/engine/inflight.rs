@@ -1,0 +1,262 @@
+//! The deliveries that this process holds, as it remembers them. Redis has the same in the
+//! in-flight hash; a registration compares the two.
+//!
+//! A delivery enters exactly once: by the reply of its fetch, or, when that reply was lost, by
+//! the first registration after it. Its bytes never change.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+use tokio::task::AbortHandle;
+
+/// The place of a delivery in the in-flight hash: which fetch brought it, and its place there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Field {
+    pub(crate) batch: u64,
+    pub(crate) index: u32,
+}
+
+impl Field {
+    pub(crate) fn parse(text: &str) -> Option<Field> {
+        let (batch, index) = text.split_once(':')?;
+        Some(Field { batch: batch.parse().ok()?, index: index.parse().ok()? })
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{}:{}", self.batch, self.index)
+    }
+}
+
+/// One job in our hands: where it came from and its bytes as they were.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) field: Field,
+    pub(crate) queue: Arc<str>,
+    pub(crate) raw: Vec<u8>,
+    pub(crate) since: SystemTime,
+    /// Class and jid, known once the payload was read.
+    pub(crate) who: OnceLock<(Arc<str>, Arc<str>)>,
+    lost: AtomicBool,
+    finished: AtomicBool,
+}
+
+impl Delivery {
+    pub(crate) fn new(field: Field, queue: Arc<str>, raw: Vec<u8>) -> Arc<Delivery> {
+        Arc::new(Delivery {
+            field,
+            queue,
+            raw,
+            since: SystemTime::now(),
+            who: OnceLock::new(),
+            lost: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+        })
+    }
+
+    /// From a value of the in-flight hash: `LENGTH:QUEUE` and the payload.
+    pub(crate) fn from_record(field: Field, value: &[u8]) -> Option<Arc<Delivery>> {
+        let (queue, raw) = split_record(value)?;
+        let queue = String::from_utf8_lossy(queue);
+        Some(Delivery::new(field, queue.into(), raw.to_vec()))
+    }
+
+    /// Somebody else has this job now; whatever we do with it counts for nothing.
+    pub(crate) fn lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Marks the outcome as recorded; false if it already was.
+    pub(crate) fn finish(&self) -> bool {
+        !self.finished.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn finished(&self) -> bool {
+        self.finished.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn class(&self) -> &str {
+        self.who.get().map_or("", |(class, _)| class)
+    }
+
+    pub(crate) fn jid(&self) -> &str {
+        self.who.get().map_or("", |(_, jid)| jid)
+    }
+}
+
+/// Queue name and payload of a value of an in-flight hash.
+pub(crate) fn split_record(value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = value.iter().position(|byte| *byte == b':')?;
+    let length: usize = std::str::from_utf8(&value[..colon]).ok()?.parse().ok()?;
+    value[colon + 1..].split_at_checked(length)
+}
+
+/// All deliveries of this process.
+#[derive(Default)]
+pub(crate) struct Inflight {
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    held: HashMap<Field, Held>,
+    /// The batch whose fetch is under way, or whose reply was lost.
+    pending: Option<(u64, Pending)>,
+}
+
+struct Held {
+    delivery: Arc<Delivery>,
+    running: Option<AbortHandle>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Pending {
+    /// The reply may still come: its fields are none of anybody else's business.
+    Awaited,
+    /// No reply will come: the next registration tells whether it took anything.
+    Doubtful,
+}
+
+/// What a registration found.
+#[derive(Default, Debug, PartialEq)]
+pub(crate) struct Findings {
+    /// Deliveries of the doubtful batch: they are ours and nobody runs them yet.
+    pub(crate) adopt: Vec<Field>,
+    /// Leftovers of batches long decided: to be deleted, never to be run.
+    pub(crate) stale: Vec<Field>,
+    /// How many running jobs turned out to be no longer ours.
+    pub(crate) lost: usize,
+    /// Whether a doubtful batch is decided by this (by `adopt`, which may be empty).
+    pub(crate) decides: bool,
+}
+
+impl Inflight {
+    /// A fetch for this batch is about to be sent.
+    pub(crate) fn awaits(&self, batch: u64) {
+        self.lock().pending = Some((batch, Pending::Awaited));
+    }
+
+    /// The fetch for this batch ended without a reply.
+    pub(crate) fn doubts(&self, batch: u64) {
+        self.lock().pending = Some((batch, Pending::Doubtful));
+    }
+
+    /// The batch is decided: these deliveries are ours, and there will be no others.
+    pub(crate) fn enter(&self, deliveries: &[Arc<Delivery>]) {
+        let mut table = self.lock();
+        table.pending = None;
+        for delivery in deliveries {
+            let held = Held { delivery: delivery.clone(), running: None };
+            table.held.insert(delivery.field, held);
+        }
+    }
+
+    /// Remembers how to end the run of a delivery.
+    pub(crate) fn running(&self, field: Field, handle: AbortHandle) {
+        if let Some(held) = self.lock().held.get_mut(&field) {
+            held.running = Some(handle);
+        }
+    }
+
+    /// Redis has confirmed the end of these.
+    pub(crate) fn remove(&self, fields: impl IntoIterator<Item = Field>) {
+        let mut table = self.lock();
+        for field in fields {
+            table.held.remove(&field);
+        }
+    }
+
+    /// Compares with the fields that Redis holds for us.
+    pub(crate) fn compare(&self, fields: &[Field]) -> Findings {
+        let table = self.lock();
+        let decides = matches!(table.pending, Some((_, Pending::Doubtful)));
+        let mut findings = Findings { decides, ..Findings::default() };
+        for field in fields {
+            match table.pending {
+                Some((batch, Pending::Awaited)) if batch == field.batch => {}
+                Some((batch, Pending::Doubtful)) if batch == field.batch => {
+                    findings.adopt.push(*field)
+                }
+                _ if table.held.contains_key(field) => {}
+                _ => findings.stale.push(*field),
+            }
+        }
+        let present: std::collections::HashSet<&Field> = fields.iter().collect();
+        for (field, held) in &table.held {
+            let ours = present.contains(field) || held.delivery.finished();
+            if !ours && !held.delivery.lost.swap(true, Ordering::Relaxed) {
+                findings.lost += 1;
+            }
+        }
+        findings
+    }
+
+    /// Everything held, oldest first.
+    pub(crate) fn all(&self) -> Vec<Arc<Delivery>> {
+        let table = self.lock();
+        let mut all: Vec<_> = table.held.values().map(|held| held.delivery.clone()).collect();
+        all.sort_unstable_by_key(|delivery| delivery.field);
+        all
+    }
+
+    /// Jobs that run (their outcome is not known yet).
+    pub(crate) fn busy(&self) -> Vec<Arc<Delivery>> {
+        self.all().into_iter().filter(|delivery| !delivery.finished()).collect()
+    }
+
+    /// Ends every run at its next await.
+    pub(crate) fn abort_all(&self) {
+        for held in self.lock().held.values() {
+            if let Some(running) = &held.running {
+                running.abort();
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(batch: u64, index: u32) -> Arc<Delivery> {
+        Delivery::new(Field { batch, index }, "q".into(), Vec::new())
+    }
+
+    #[test]
+    fn records_split() {
+        let delivery = Delivery::from_record(Field { batch: 1, index: 1 }, b"3:a:b{}").unwrap();
+        assert_eq!((&*delivery.queue, &delivery.raw[..]), ("a:b", &b"{}"[..]));
+        for bad in [&b""[..], b"3", b"9:ab", b"x:ab"] {
+            assert!(split_record(bad).is_none());
+        }
+    }
+
+    #[test]
+    fn a_registration_decides() {
+        let inflight = Inflight::default();
+        let (kept, gone, done) = (delivery(1, 1), delivery(1, 2), delivery(1, 3));
+        inflight.enter(&[kept.clone(), gone.clone(), done.clone()]);
+        done.finish();
+        inflight.doubts(2);
+        let field = |batch, index| Field { batch, index };
+        let found = inflight.compare(&[field(1, 1), field(2, 1), field(1, 9)]);
+        assert_eq!((found.adopt, found.stale), (vec![field(2, 1)], vec![field(1, 9)]));
+        assert_eq!((found.lost, found.decides), (1, true));
+        assert!(gone.lost() && !kept.lost() && !done.lost());
+    }
+
+    #[test]
+    fn an_awaited_batch_is_left_alone() {
+        let inflight = Inflight::default();
+        inflight.awaits(5);
+        assert_eq!(inflight.compare(&[Field { batch: 5, index: 1 }]), Findings::default());
+    }
+}

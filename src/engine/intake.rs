@@ -1,0 +1,114 @@
+//! The loop that takes jobs: waits for something to do and for a place to do it, then starts
+//! one task per job. It never fetches ahead: a job that is here runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::fetch::{Fetcher, MAX_JOBS};
+use super::inflight::{Delivery, Inflight};
+use super::lifecycle::{Lifecycle, Phase};
+use super::processor::Processor;
+use super::retry::Fate;
+use super::session::Lease;
+
+/// Takes and starts jobs.
+pub(crate) struct Intake {
+    pub(crate) fetcher: Fetcher,
+    pub(crate) processor: Arc<Processor>,
+    pub(crate) inflight: Arc<Inflight>,
+    pub(crate) permits: Arc<Semaphore>,
+    pub(crate) lifecycle: Lifecycle,
+    pub(crate) safety_poll: Duration,
+}
+
+impl Intake {
+    /// Runs until the process takes no more jobs.
+    pub(crate) async fn run(mut self) {
+        let lifecycle = self.lifecycle.clone();
+        let (mut misses, mut said) = (0, false);
+        let mut next_poll = Instant::now();
+        loop {
+            let ready = async {
+                let poll = self.woken(next_poll).await;
+                let permits = self.free_permits().await;
+                (poll, permits, self.processor.session.lease_after(0).await)
+            };
+            // only the waiting may be cut short; a fetch once sent is awaited
+            let (poll, permits, lease) = tokio::select! {
+                ready = ready => ready,
+                () = lifecycle.reached(Phase::Quiet) => return,
+            };
+            let deliveries = self.fetcher.fetch(&lease, permits.num_permits(), poll).await;
+            let found = !deliveries.is_empty();
+            self.start(deliveries, permits);
+            if poll || !lease.connection.tracking {
+                next_poll = Instant::now() + self.pause(&lease, found, &mut said);
+            }
+            misses = if found || poll { 0 } else { misses + 1 };
+            if misses > 0 {
+                // somebody else was quicker; a large idle fleet must not stampede
+                sleep(Duration::from_micros(500 << misses.min(6))).await;
+            }
+        }
+    }
+
+    /// Waits for a change or the time of the next look at everything; true for the latter.
+    async fn woken(&self, next_poll: Instant) -> bool {
+        let wakes = self.processor.session.redis.wakes();
+        while !wakes.any() {
+            tokio::select! {
+                () = wakes.fetcher() => {}
+                () = sleep_until(next_poll) => return true,
+            }
+        }
+        false
+    }
+
+    /// Between two looks at everything: some seconds, or often where the server tells nothing.
+    fn pause(&self, lease: &Lease, found: bool, said: &mut bool) -> Duration {
+        if lease.connection.tracking {
+            return self.safety_poll.mul_f64(0.75 + fastrand::f64() / 2.0);
+        }
+        if !std::mem::replace(said, true) {
+            tracing::warn!(
+                "the server does not report changes (no RESP3 tracking): polling instead"
+            );
+        }
+        Duration::from_millis(if found { 1 } else { 200 })
+    }
+
+    /// All that is free, at least one.
+    async fn free_permits(&self) -> OwnedSemaphorePermit {
+        let Ok(mut permits) = self.permits.clone().acquire_owned().await else {
+            return std::future::pending().await; // never closed
+        };
+        let more = self.permits.available_permits().min(MAX_JOBS - 1) as u32;
+        if let Ok(more) = self.permits.clone().try_acquire_many_owned(more) {
+            permits.merge(more);
+        }
+        permits
+    }
+
+    fn start(&self, deliveries: Vec<Arc<Delivery>>, mut permits: OwnedSemaphorePermit) {
+        if self.lifecycle.phase() > Phase::Running {
+            // taken while the stop came: never started. Newest first, so that the oldest ends
+            // up at the head
+            for delivery in deliveries.into_iter().rev() {
+                self.processor.finisher.finish(delivery, Fate::Return);
+            }
+            return;
+        }
+        for delivery in deliveries {
+            let permit = permits.split(1);
+            let (field, processor) = (delivery.field, self.processor.clone());
+            let run = tokio::spawn(async move {
+                processor.process(delivery).await;
+                drop(permit);
+            });
+            self.inflight.running(field, run.abort_handle());
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What a job is: a type that holds its own arguments.
+
+use std::future::Future;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::context::JobContext;
+use super::retry::Retry;
+
+/// A job: the type *is* its arguments, `perform` is its work.
+///
+/// Jobs run at least once: a process can die between the end of `perform` and the moment when
+/// Redis knows of it, and then the job runs again. Write `perform` so that this does no harm.
+pub trait Job: Serialize + DeserializeOwned + Send + 'static {
+    /// State shared by all jobs of the process (clients, settings), cloned into each context.
+    type App: Clone + Send + Sync + 'static;
+
+    /// The name on the wire. Explicit, so that renaming the Rust type orphans no queued job.
+    const CLASS: &'static str;
+
+    /// The queue that `enqueue` pushes to.
+    const QUEUE: &'static str = "default";
+
+    /// What happens after a failure.
+    const RETRY: Retry = Retry::Default;
+
+    /// How long a run may take (for a job with checkpoints: the time since the last one) before
+    /// it counts as failed. `None`: the worker's `JOB_TIMEOUT`; zero: no limit.
+    const TIMEOUT: Option<Duration> = None;
+
+    /// Does the work. An error means another attempt later, except for the few in [`Stop`].
+    ///
+    /// [`Stop`]: super::Stop
+    fn perform(self, cx: JobContext<Self::App>) -> impl Future<Output = anyhow::Result<()>> + Send;
+}
+
+/// Arguments as they travel: named fields as one object, a tuple struct by position, a unit
+/// struct as nothing.
+pub(crate) fn encode<J: Job>(job: &J) -> Result<Box<RawValue>, serde_json::Error> {
+    let value = serde_json::value::to_raw_value(job)?;
+    let text = match value.get() {
+        array if array.starts_with('[') => return Ok(value),
+        "null" => "[]".to_owned(),
+        other => format!("[{other}]"),
+    };
+    RawValue::from_string(text)
+}
+
+/// The reverse, and what other languages send: one object with named fields, or an array of
+/// positional arguments in the order of the fields.
+pub(crate) fn decode<J: DeserializeOwned>(args: &str) -> Result<J, serde_json::Error> {
+    let items: Vec<&RawValue> = serde_json::from_str(args)?;
+    match items.as_slice() {
+        [] => serde_json::from_str("null")
+            .or_else(|_| serde_json::from_str("[]"))
+            .or_else(|_| serde_json::from_str("{}")),
+        [only] if only.get().starts_with('{') => serde_json::from_str(only.get())
+            .or_else(|named| serde_json::from_str(args).map_err(|_| named)),
+        [only] => serde_json::from_str(args)
+            .or_else(|positional| serde_json::from_str(only.get()).map_err(|_| positional)),
+        _ => serde_json::from_str(args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    fn same<J: Job + PartialEq + std::fmt::Debug>(wire: &str, job: J) {
+        assert_eq!(encode(&job).unwrap().get(), wire);
+        assert_eq!(decode::<J>(wire).unwrap(), job);
+    }
+
+    macro_rules! job {
+        ($name:ident) => {
+            impl Job for $name {
+                type App = ();
+                const CLASS: &'static str = stringify!($name);
+                async fn perform(self, _: JobContext<()>) -> anyhow::Result<()> {
+                    Ok(())
+                }
+            }
+        };
+    }
+
+    #[derive(Serialize, Deserialize, PartialEq, Debug)]
+    struct Named {
+        id: u64,
+        note: Option<String>,
+    }
+    job!(Named);
+    #[derive(Serialize, Deserialize, PartialEq, Debug)]
+    struct Pair(u64, String);
+    job!(Pair);
+    #[derive(Serialize, Deserialize, PartialEq, Debug)]
+    struct One(u64);
+    job!(One);
+    #[derive(Serialize, Deserialize, PartialEq, Debug)]
+    struct Nothing;
+    job!(Nothing);
+    #[derive(Serialize, Deserialize, PartialEq, Debug)]
+    struct Event {
+        data: serde_json::Value,
+    }
+    job!(Event);
+
+    #[test]
+    fn jobs_travel_both_ways() {
+        same(r#"[{"id":7,"note":null}]"#, Named { id: 7, note: None });
+        same(r#"[7,"x"]"#, Pair(7, "x".into()));
+        same("[7]", One(7));
+        same("[]", Nothing);
+    }
+
+    #[test]
+    fn positional_arguments_of_other_languages_decode() {
+        assert_eq!(decode::<Named>("[7,null]").unwrap(), Named { id: 7, note: None });
+        assert_eq!(decode::<Named>(r#"[{"id":7}]"#).unwrap(), Named { id: 7, note: None });
+        let event = Event { data: serde_json::json!({"a": 1}) };
+        assert_eq!(decode::<Event>(r#"[{"a":1}]"#).unwrap(), event);
+        assert_eq!(decode::<Event>(r#"[{"data":{"a":1}}]"#).unwrap(), event);
+    }
+
+    #[test]
+    fn wrong_shapes_are_errors() {
+        for bad in ["[]", "[\"x\"]", "[1,2]", "[{}]", "{}", "7", "[1,null,3]"] {
+            assert!(decode::<Named>(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Every Redis key, lifetime and cap. No other file holds a key literal.
+//!
+//! The unprefixed names are Sidekiq's (its 6.4 to 8.x, read from its source) and carry Sidekiq's
+//! meaning, so that its clients, its Web UI and its API see our worker as one of their own.
+//! What only we know starts with `roustabout:`.
+
+use std::time::Duration;
+
+/// Set of the bare names of all queues ever pushed to.
+pub(crate) const QUEUES: &str = "queues";
+/// Sorted set of jobs that wait for their time; score = epoch seconds.
+pub(crate) const SCHEDULE: &str = "schedule";
+/// Sorted set of failed jobs that wait for their next attempt; score = epoch seconds.
+pub(crate) const RETRY: &str = "retry";
+/// Sorted set of jobs that are given up; score = time of death.
+pub(crate) const DEAD: &str = "dead";
+/// Set of the identities of live processes. Any reader may prune it, so we never trust it.
+pub(crate) const PROCESSES: &str = "processes";
+
+/// Set of the identities that may own deliveries; only the reaper takes one out.
+pub(crate) const OWNERS: &str = "roustabout:owners";
+/// Hash jid -> how often and since when its deliveries outlived their process.
+pub(crate) const RESCUES: &str = "roustabout:rescues";
+/// Hash of counters that Sidekiq has no name for (rescued, poisoned, lost leases, …).
+pub(crate) const COUNTERS: &str = "roustabout:counters";
+/// Hash cron line -> epoch second of the last slot that was enqueued.
+pub(crate) const CRON: &str = "roustabout:cron";
+
+/// What the keys of queues begin with.
+pub(crate) const QUEUE_PREFIX: &str = "queue:";
+
+/// The list of a queue: pushed on the left, taken from the right.
+pub(crate) fn queue(name: &str) -> String {
+    format!("{QUEUE_PREFIX}{name}")
+}
+
+/// The hash of the deliveries that a process holds: field `BATCH:INDEX`, value = length of the
+/// queue's name, `:`, the name, the payload's raw bytes.
+pub(crate) fn inflight(identity: &str) -> String {
+    format!("roustabout:inflight:{identity}")
+}
+
+/// Running jobs as Sidekiq 6.4.2 and later look for them.
+pub(crate) fn work(identity: &str) -> String {
+    format!("{identity}:work")
+}
+
+/// The same under the name that Sidekiq used through 6.4.1.
+pub(crate) fn workers(identity: &str) -> String {
+    format!("{identity}:workers")
+}
+
+/// List of remote commands for a process (`TSTP`, `TERM`, `TTIN`).
+pub(crate) fn signals(identity: &str) -> String {
+    format!("{identity}-signals")
+}
+
+/// Cursor and run time of an iterable job (Sidekiq 7.3 and later).
+pub(crate) fn iteration(jid: &str) -> String {
+    format!("it-{jid}")
+}
+
+/// Totals of a kind (`processed`, `failed`), and per UTC day when `day` is given.
+pub(crate) fn stat(kind: &str, day: Option<&str>) -> String {
+    match day {
+        Some(day) => format!("stat:{kind}:{day}"),
+        None => format!("stat:{kind}"),
+    }
+}
+
+/// How long the totals of a day are kept.
+pub(crate) const STAT_TTL: Duration = Duration::from_secs(5 * 365 * 86_400);
+/// How long a cursor outlives its job's last sign of life.
+pub(crate) const ITERATION_TTL: Duration = Duration::from_secs(30 * 86_400);
+/// Rescues older than this do not count against a job.
+pub(crate) const RESCUE_WINDOW: Duration = Duration::from_secs(72 * 3_600);
+/// A job rescued this often within the window is buried instead of being run again.
+pub(crate) const POISON_LIMIT: u32 = 3;
+/// The dead set forgets what is older than this …
+pub(crate) const DEAD_TTL: Duration = Duration::from_secs(180 * 86_400);
+/// … and what is beyond this many jobs. Sidekiq's rule of trimming keeps one less.
+pub(crate) const DEAD_MAX: i64 = 10_000;

@@ -1,0 +1,38 @@
+-- One heartbeat: prolongs the life of the process's record, never creates it, and brings the
+-- running jobs and the counters up to date.
+-- ARGV: identity, lifetime ms, processes set, sequence number of the counters,
+--       n, n words of the heartbeat record, n, n names of work hashes, n, n words of running
+--       jobs, then triples: key, hash field ('' = plain counter), increment[, lifetime s]
+--       see heartbeat.rs; counters are added once however often the same beat is sent
+-- returns: false if the record is gone, else the server's TIME
+local identity, ttl, at = ARGV[1], ARGV[2], 5
+if redis.call('PEXPIRE', identity, ttl) == 0 then return false end
+
+local function list()
+  local n = tonumber(ARGV[at])
+  local words = { unpack(ARGV, at + 1, at + n) }
+  at = at + 1 + n
+  return words
+end
+
+redis.call('HSET', identity, unpack(list()))
+redis.call('SADD', ARGV[3], identity)
+for _, key in ipairs(list()) do
+  redis.call('DEL', key)
+  local n = tonumber(ARGV[at])
+  for i = at + 1, at + n, 1000 do
+    redis.call('HSET', key, unpack(ARGV, i, math.min(i + 999, at + n)))
+  end
+  redis.call('PEXPIRE', key, ttl)
+end
+at = at + 1 + tonumber(ARGV[at])
+
+if redis.call('HGET', identity, 'beats') ~= ARGV[4] then
+  for i = at, #ARGV, 4 do
+    local key, field, by, expiry = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+    if field == '' then redis.call('INCRBY', key, by) else redis.call('HINCRBY', key, field, by) end
+    if expiry ~= '0' then redis.call('EXPIRE', key, expiry) end
+  end
+  redis.call('HSET', identity, 'beats', ARGV[4])
+end
+return redis.call('TIME')

@@ -1,0 +1,41 @@
+-- Takes jobs from the queues in the order of KEYS and records each in the process's in-flight
+-- hash, in one step. Nothing else is in KEYS: on Redis 7.0 a read inside a script arms the
+-- tracking of all its KEYS, and these are exactly the keys to be woken by.
+-- ARGV: identity, lease, in-flight hash, batch, jobs at most, jobs per step, bytes at most,
+--       then the bare names of the queues
+-- returns: false if the lease is not ours; else 1 if all queues were found empty (0 if not),
+--          then for each taking: index into KEYS, number of jobs, their payloads
+local identity, lease, inflight, batch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local left, step, budget = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+if redis.call('HGET', identity, 'lease') ~= lease then return false end
+
+local reply, serial = { 0 }, 0
+for k, key in ipairs(KEYS) do
+  local name = ARGV[7 + k]
+  while left > 0 and budget > 0 do
+    local jobs = redis.pcall('RPOP', key, math.min(left, step))
+    if not jobs or jobs.err then break end -- empty, or no list at all: on to the next
+    local record = {}
+    for i, raw in ipairs(jobs) do
+      record[2 * i - 1] = batch .. ':' .. (serial + i)
+      record[2 * i] = #name .. ':' .. name .. raw
+      budget = budget - #raw
+    end
+    local kept = redis.pcall('HSET', inflight, unpack(record))
+    if type(kept) == 'table' and kept.err then
+      -- scripts are not rolled back: what was taken goes back by hand, oldest last
+      for i = #jobs, 1, -1 do redis.call('RPUSH', key, jobs[i]) end
+      return kept
+    end
+    serial, left = serial + #jobs, left - #jobs
+    reply[#reply + 1], reply[#reply + 2] = k, #jobs
+    for _, raw in ipairs(jobs) do reply[#reply + 1] = raw end
+  end
+end
+
+-- one read over all keys, and only when nothing is left in them: it arms the tracking
+if left > 0 and budget > 0 then
+  redis.call('EXISTS', unpack(KEYS))
+  reply[1] = 1
+end
+return reply

@@ -1,0 +1,121 @@
+//! Brings due jobs of the retry and scheduled sets to their queues, on time: the first member
+//! tells when, a timer waits for it, and a change of the set is a wake-up. Sidekiq polls, and
+//! between its pop and its push a crash loses the job; here both are one step.
+
+use std::time::Duration;
+
+use redis::{RedisResult, cmd, pipe};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::keys;
+use super::payload::{Payload, Seconds};
+use super::redis::Redis;
+use super::scripts;
+
+const SETS: [&str; 2] = [keys::RETRY, keys::SCHEDULE];
+/// Members per script call.
+const PAGE: usize = 100;
+/// Look again at least this often, whatever timers and wake-ups say.
+const SAFETY: Duration = Duration::from_secs(15);
+
+/// Promotes what is due, for the life of the process.
+pub(crate) async fn run(redis: Redis) {
+    loop {
+        let pass = pass(&redis).await;
+        let (next, live) = pass.unwrap_or_else(|error| {
+            tracing::debug!(%error, "due jobs could not be read");
+            (Some(redis.clock().now() + 1.0), 1)
+        });
+        // every ZADD wakes every process: the more there are, the longer each lets it rest
+        sleep(Duration::from_millis(25 * live).min(Duration::from_secs(2))).await;
+        tokio::select! {
+            () = sleep_until(due(next, redis.clock().now())) => {}
+            () = redis.wakes().poller() => {}
+        }
+    }
+}
+
+fn due(next: Option<f64>, now: f64) -> Instant {
+    let pause = next.map_or(SAFETY.as_secs_f64(), |next| next - now);
+    Instant::now() + Duration::from_secs_f64(pause.clamp(0.0, SAFETY.as_secs_f64()))
+}
+
+/// Empties both sets of what is due; returns when the next member is, and how many processes
+/// share the work.
+async fn pass(redis: &Redis) -> RedisResult<(Option<f64>, u64)> {
+    loop {
+        let now = redis.clock().now();
+        for set in SETS {
+            promote(redis, set, now).await?;
+        }
+        // plain reads, so that the server tells us of changes
+        let mut first = pipe();
+        for set in SETS {
+            first.cmd("ZRANGE").arg(set).arg(0).arg(0).arg("WITHSCORES");
+        }
+        first.cmd("SCARD").arg(keys::PROCESSES);
+        type First = Vec<(Vec<u8>, f64)>;
+        let (retry, schedule, live): (First, First, u64) = redis.pipe(&first).await?;
+        let next = retry.iter().chain(&schedule).map(|(_, score)| *score).reduce(f64::min);
+        if next.is_none_or(|next| next > redis.clock().now()) {
+            return Ok((next, live.max(1)));
+        }
+    }
+}
+
+async fn promote(redis: &Redis, set: &str, now: f64) -> RedisResult<()> {
+    loop {
+        let members = due_members(redis, set, now).await?;
+        if members.is_empty() {
+            return Ok(());
+        }
+        let jobs: Vec<_> = members.iter().map(|member| ready(member, now)).collect();
+        let mut script = scripts::PROMOTE.prepare_invoke();
+        script.arg(set).arg(keys::QUEUES).arg(keys::QUEUE_PREFIX).arg(keys::DEAD).arg(now);
+        for (member, (payload, queue)) in members.iter().zip(&jobs) {
+            script.arg(member).arg(payload).arg(queue);
+        }
+        redis.connection().await?.run::<()>(&script).await?;
+        jobs.iter().for_each(|(_, queue)| redis.wakes().pushed(queue));
+    }
+}
+
+/// A page of due members, from a random place among them if there are more: several processes
+/// that begin at the same member would do the same work.
+async fn due_members(redis: &Redis, set: &str, now: f64) -> RedisResult<Vec<Vec<u8>>> {
+    let mut count = cmd("ZCOUNT");
+    count.arg(set).arg("-inf").arg(now);
+    let due: usize = redis.query(&count).await?;
+    if due == 0 {
+        return Ok(Vec::new());
+    }
+    let offset = fastrand::usize(..=due.saturating_sub(PAGE));
+    let mut page = cmd("ZRANGE");
+    page.arg(set).arg("-inf").arg(now).arg("BYSCORE").arg("LIMIT").arg(offset).arg(PAGE);
+    redis.query(&page).await
+}
+
+/// The payload as it goes to its queue; no queue for what is no job.
+fn ready(member: &[u8], now: f64) -> (Vec<u8>, String) {
+    let Ok(mut payload) = Payload::parse(member) else {
+        tracing::warn!(error.class = super::retry::BAD_JSON, "a due job is no JSON object: buried");
+        return (Vec::new(), String::new());
+    };
+    payload.set("enqueued_at", Seconds(now));
+    let queue = payload.get::<String>("queue").filter(|queue| !queue.is_empty());
+    (payload.to_bytes(), queue.unwrap_or_else(|| "default".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_where() {
+        let (payload, queue) = ready(br#"{"class":"A","queue":"q","args":[1.0]}"#, 5.0);
+        assert_eq!(queue, "q");
+        assert_eq!(payload, br#"{"class":"A","queue":"q","args":[1.0],"enqueued_at":5.0}"#);
+        assert_eq!(ready(b"{}", 5.0).1, "default");
+        assert_eq!(ready(b"nonsense", 5.0).1, "");
+    }
+}

@@ -1,0 +1,246 @@
+//! One job from its bytes to its fate: decode, guard, time, run, decide.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::{Instant, sleep_until};
+
+use super::context::Run;
+use super::counters::Counters;
+use super::finish::Finisher;
+use super::inflight::Delivery;
+use super::lifecycle::Lifecycle;
+use super::middleware::{Call, Chain};
+use super::payload::{Head, Payload, known_as};
+use super::registry::{Handler, Handlers, Performing};
+use super::retry::{self, Failure, Fate, Moment, Retry, Stop};
+use super::session::Session;
+
+/// Runs deliveries.
+pub(crate) struct Processor {
+    pub(crate) handlers: Arc<Handlers>,
+    pub(crate) chain: Chain<Call, anyhow::Result<()>>,
+    pub(crate) session: Arc<Session>,
+    pub(crate) finisher: Arc<Finisher>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) lifecycle: Lifecycle,
+    /// For jobs that do not say; zero = none.
+    pub(crate) job_timeout: Duration,
+    /// Set before runs are aborted: then a run without outcome is no failure.
+    pub(crate) aborting: AtomicBool,
+}
+
+/// How a run ended.
+enum Outcome {
+    Success { iterated: bool },
+    Error(anyhow::Error),
+    Failure(Failure),
+}
+
+impl Processor {
+    /// Runs a delivery and records its fate.
+    pub(crate) async fn process(&self, delivery: Arc<Delivery>) {
+        let guard = Guard { processor: self, delivery: &delivery };
+        let (rule, outcome) = self.perform(&delivery).await;
+        // no await from here on: an abort cannot come between the outcome and its record
+        let fate = self.fate(&delivery, rule, outcome);
+        self.finisher.finish(delivery.clone(), fate);
+        drop(guard);
+    }
+
+    async fn perform(&self, delivery: &Arc<Delivery>) -> (Option<Retry>, Outcome) {
+        let head = match Head::parse(&delivery.raw) {
+            Ok(head) => head,
+            Err(error) => return (None, failure(retry::BAD_JSON, error.to_string())),
+        };
+        let class = head.class.clone().unwrap_or_default();
+        let id = known_as(&delivery.raw, head.jid.as_deref());
+        let _ = delivery.who.set((class.as_str().into(), id.as_str().into()));
+        let Some(handler) = self.handlers.get(&class) else {
+            return (
+                None,
+                failure(retry::UNKNOWN_CLASS, format!("uninitialized constant {class}")),
+            );
+        };
+        let last = retry::last_chance(head.retry(), handler.retry, head.failures());
+        let attempt = (head.failures().saturating_add(1), last);
+        let run = Run::new(delivery.clone(), attempt, self.lifecycle.clone(), self.session.clone());
+        let limit =
+            Some(handler.timeout.unwrap_or(self.job_timeout)).filter(|limit| !limit.is_zero());
+        let args = head.args.unwrap_or("[]");
+        let begin = AssertUnwindSafe(|| self.begin(handler, &run, args));
+        let outcome = match std::panic::catch_unwind(begin) {
+            Ok(Ok(performing)) => timed(performing, &run, limit).await,
+            Ok(Err(error)) => failure(retry::BAD_ARGUMENTS, error.to_string()),
+            Err(panic) => failure(retry::PANIC, panic_text(&*panic)),
+        };
+        (Some(handler.retry), outcome)
+    }
+
+    fn begin(
+        &self,
+        handler: &Handler,
+        run: &Arc<Run>,
+        args: &str,
+    ) -> Result<Performing, serde_json::Error> {
+        let performing = handler.start(run.clone(), args)?;
+        if self.chain.is_empty() {
+            return Ok(performing);
+        }
+        Ok(self.chain.run(Call::new(run.clone()), Box::new(|_| performing)))
+    }
+
+    fn fate(&self, delivery: &Delivery, rule: Option<Retry>, outcome: Outcome) -> Fate {
+        match outcome {
+            Outcome::Success { iterated } => {
+                self.counters.ran(false);
+                Fate::Done { iterated: iterated.then(|| delivery.jid().to_owned()) }
+            }
+            Outcome::Error(error) => match error.downcast_ref::<Stop>() {
+                Some(stop) => self.stopped(delivery, *stop, &error),
+                None => {
+                    let message = format!("{error:#}");
+                    self.failed(delivery, rule, Failure { class: retry::ERROR, message })
+                }
+            },
+            Outcome::Failure(failure) => self.failed(delivery, rule, failure),
+        }
+    }
+
+    fn stopped(&self, delivery: &Delivery, stop: Stop, error: &anyhow::Error) -> Fate {
+        let now = self.session.redis.clock().now();
+        match stop {
+            Stop::Discard => {
+                self.counters.ran(false);
+                self.counters.event("discarded", 1);
+                tracing::info!(
+                    job.class = delivery.class(),
+                    job.jid = delivery.jid(),
+                    queue = &*delivery.queue,
+                    reason = format!("{error:#}"),
+                    "discarded by the job itself"
+                );
+                Fate::Discard
+            }
+            Stop::Kill => {
+                self.counters.ran(true);
+                let failure = Failure { class: retry::ERROR, message: format!("{error:#}") };
+                let payload = retry::buried(&delivery.raw, &delivery.queue, &failure, now);
+                self.report(delivery, &failure, "given up by the job itself: in the dead set");
+                self.counters.event("buried", 1);
+                Fate::Dead { payload }
+            }
+            Stop::Interrupted => {
+                self.counters.event("interrupted", 1);
+                Fate::Return
+            }
+            Stop::LostLease => Fate::Lost,
+            Stop::Snooze(pause) => Fate::Snooze {
+                at: now + pause.as_secs_f64(),
+                payload: with_jid(&delivery.raw, delivery.jid()),
+            },
+        }
+    }
+
+    fn failed(&self, delivery: &Delivery, rule: Option<Retry>, failure: Failure) -> Fate {
+        self.counters.ran(true);
+        let moment = Moment { now: self.session.redis.clock().now(), dice: fastrand::f64() };
+        let fate = retry::failed(&delivery.raw, &delivery.queue, rule, &failure, &moment);
+        match &fate {
+            Fate::Retry { at, .. } => {
+                let text = format!("failed: again in {:.0} s", at - moment.now);
+                self.report(delivery, &failure, &text);
+            }
+            Fate::Dead { .. } => {
+                self.report(delivery, &failure, "failed for good: in the dead set");
+                self.counters.event("buried", 1);
+            }
+            _ => {
+                self.report(delivery, &failure, "failed: dropped, as its payload asks for");
+                self.counters.event("discarded", 1);
+            }
+        }
+        fate
+    }
+
+    fn report(&self, delivery: &Delivery, failure: &Failure, what: &str) {
+        tracing::warn!(
+            job.class = delivery.class(),
+            job.jid = delivery.jid(),
+            queue = &*delivery.queue,
+            error.class = failure.class,
+            error = failure.message,
+            "{what}"
+        );
+    }
+}
+
+/// Sees to it that no delivery ends without an outcome, whatever its task ends by: a panic
+/// while the job's remains are dropped, for instance.
+struct Guard<'a> {
+    processor: &'a Processor,
+    delivery: &'a Arc<Delivery>,
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        let aborted = self.processor.aborting.load(Ordering::Acquire);
+        if !self.delivery.finished() && !aborted {
+            let message = "the job panicked while it was dropped".to_owned();
+            let failure = Failure { class: retry::PANIC, message };
+            let fate = self.processor.failed(self.delivery, None, failure);
+            self.processor.finisher.finish(self.delivery.clone(), fate);
+        }
+    }
+}
+
+/// Runs it to its end or its limit, counted from its last sign of progress.
+async fn timed(performing: Performing, run: &Run, limit: Option<Duration>) -> Outcome {
+    let mut guarded = AssertUnwindSafe(performing).catch_unwind();
+    let Some(limit) = limit else {
+        return ended(guarded.await, run);
+    };
+    loop {
+        tokio::select! {
+            biased;
+            result = &mut guarded => return ended(result, run),
+            () = sleep_until(run.last_seen() + limit) => {
+                if run.last_seen() + limit <= Instant::now() {
+                    let seconds = limit.as_secs_f64();
+                    return failure(retry::TIMEOUT, format!("no end and no checkpoint within {seconds} s"));
+                }
+            }
+        }
+    }
+}
+
+type Caught = Result<anyhow::Result<()>, Box<dyn std::any::Any + Send>>;
+
+fn ended(result: Caught, run: &Run) -> Outcome {
+    match result {
+        Ok(Ok(())) => Outcome::Success { iterated: run.iterated() },
+        Ok(Err(error)) => Outcome::Error(error),
+        Err(panic) => failure(retry::PANIC, panic_text(&*panic)),
+    }
+}
+
+fn failure(class: &'static str, message: String) -> Outcome {
+    Outcome::Failure(Failure { class, message })
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+/// The same bytes, but never without a jid: equal members of a sorted set would become one.
+fn with_jid(raw: &[u8], jid: &str) -> Vec<u8> {
+    match Payload::parse(raw) {
+        Ok(payload) if payload.jid().is_empty() => payload.with("jid", jid).to_bytes(),
+        _ => raw.to_vec(),
+    }
+}

@@ -1,0 +1,179 @@
+//! `QUEUES`: which queues, in which order. Pure: text in, names out.
+
+use std::str::FromStr;
+
+/// A parsed `QUEUES` value: `critical:5,default:2,*,!low*`.
+///
+/// Names, globs (`*` any text, `?` one character) and exclusions (`!`, wherever they stand). With
+/// weights, a queue of weight 5 comes first five times as often as one of weight 1; what has
+/// none counts as 1. Without any weight the order is strict: as listed, and what a glob matches
+/// in alphabetical order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueueList {
+    entries: Vec<Entry>,
+    excluded: Vec<String>,
+    weighted: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct Entry {
+    pattern: String,
+    weight: u32,
+}
+
+/// A queue of the list as found among the known ones.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Resolved {
+    pub(crate) name: String,
+    pub(crate) weight: u32,
+}
+
+impl Default for QueueList {
+    fn default() -> Self {
+        let everything = Entry { pattern: "*".to_owned(), weight: 1 };
+        QueueList { entries: vec![everything], excluded: Vec::new(), weighted: false }
+    }
+}
+
+impl FromStr for QueueList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut list = QueueList { entries: Vec::new(), excluded: Vec::new(), weighted: false };
+        for part in text.split(',').map(str::trim) {
+            match part.strip_prefix('!') {
+                Some("") => return Err("\"!\" names no queue".to_owned()),
+                Some(pattern) => list.excluded.push(pattern.to_owned()),
+                None => list.add(part)?,
+            }
+        }
+        if list.entries.is_empty() {
+            list.entries = QueueList::default().entries; // only exclusions: all but these
+        }
+        Ok(list)
+    }
+}
+
+impl QueueList {
+    fn add(&mut self, part: &str) -> Result<(), String> {
+        let (pattern, weight) = match part.rsplit_once(':') {
+            None => (part, 1),
+            Some((pattern, weight)) => {
+                self.weighted = true;
+                let weight = weight.parse().ok().filter(|w| (1..=1_000).contains(w));
+                (pattern, weight.ok_or(format!("{part:?}: a weight is a number from 1 to 1000"))?)
+            }
+        };
+        if pattern.is_empty() {
+            return Err("a queue name is missing (two commas, or one at an end?)".to_owned());
+        }
+        if self.entries.iter().any(|entry| entry.pattern == pattern) {
+            return Err(format!("{pattern:?} is listed twice"));
+        }
+        self.entries.push(Entry { pattern: pattern.to_owned(), weight });
+        Ok(())
+    }
+
+    /// The queues to serve, given those that are known. A plain name is served even if nobody
+    /// has pushed to it yet; a queue belongs to the first entry that matches it.
+    pub(crate) fn resolve(&self, known: &[String]) -> Vec<Resolved> {
+        let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
+        known.sort_unstable();
+        let named = |name: &str| self.entries.iter().any(|entry| entry.pattern == name);
+        let mut resolved: Vec<Resolved> = Vec::new();
+        for Entry { pattern, weight } in &self.entries {
+            let names: Vec<&str> = if is_glob(pattern) {
+                let matching = known.iter().filter(|name| glob(pattern, name) && !named(name));
+                matching.copied().collect()
+            } else {
+                vec![pattern]
+            };
+            for name in names {
+                let excluded = self.excluded.iter().any(|pattern| glob(pattern, name));
+                if !excluded && !resolved.iter().any(|queue| queue.name == name) {
+                    resolved.push(Resolved { name: name.to_owned(), weight: *weight });
+                }
+            }
+        }
+        resolved
+    }
+
+    /// Whether the order is drawn anew at each fetch.
+    pub(crate) fn weighted(&self) -> bool {
+        self.weighted
+    }
+}
+
+/// Draws an order in which each queue is first with the probability weight / sum of weights:
+/// sorting by u^(1/weight), u uniform, does that for every place at once (Efraimidis, Spirakis).
+pub(crate) fn shuffle<T>(queues: &mut [T], weight: impl Fn(&T) -> u32) {
+    queues.sort_by_cached_key(|queue| {
+        let draw = -fastrand::f64().max(f64::MIN_POSITIVE).ln() / f64::from(weight(queue));
+        (draw * 1e12) as u64
+    });
+}
+
+fn is_glob(pattern: &str) -> bool {
+    pattern.contains(['*', '?'])
+}
+
+fn glob(pattern: &str, name: &str) -> bool {
+    let mut pattern_chars = pattern.chars();
+    match pattern_chars.next() {
+        None => name.is_empty(),
+        Some('*') => {
+            let rest = pattern_chars.as_str();
+            name.char_indices().any(|(at, _)| glob(rest, &name[at..])) || glob(rest, "")
+        }
+        Some(wanted) => {
+            let mut name_chars = name.chars();
+            let found = name_chars.next();
+            found.is_some_and(|c| wanted == '?' || wanted == c)
+                && glob(pattern_chars.as_str(), name_chars.as_str())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn served(list: &str, known: &[&str]) -> String {
+        let known: Vec<String> = known.iter().map(|name| name.to_string()).collect();
+        let list: QueueList = list.parse().unwrap();
+        let names: Vec<String> = list.resolve(&known).into_iter().map(|q| q.name).collect();
+        names.join(" ")
+    }
+
+    #[test]
+    fn grammar() {
+        assert_eq!(served("*", &["b", "a"]), "a b");
+        assert_eq!(served("b,a", &["c"]), "b a");
+        assert_eq!(served("critical,*", &["a", "critical", "z"]), "critical a z");
+        assert_eq!(served("*,critical", &["a", "critical", "z"]), "a z critical");
+        assert_eq!(served("!low*, *", &["a", "low", "low_2"]), "a");
+        assert_eq!(served("!low", &["a", "low"]), "a");
+        assert_eq!(served("mail?,x*", &["mail", "mail1", "xy", "yx"]), "mail1 xy");
+        assert_eq!(served("a,!a", &[]), "");
+        assert_eq!(served("critical:5,*", &["a"]), "critical a");
+    }
+
+    #[test]
+    fn nonsense_is_named() {
+        for bad in ["", "a,", "a:x", "a:0", ":3", "!", "a,a", "a:1001"] {
+            assert!(bad.parse::<QueueList>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn weights_show_in_who_comes_first() {
+        let (mut first, rounds) = ([0; 2], 20_000);
+        for _ in 0..rounds {
+            let mut queues = [(0, 3), (1, 1)];
+            shuffle(&mut queues, |queue| queue.1);
+            first[queues[0].0] += 1;
+        }
+        let share = f64::from(first[0]) / f64::from(rounds);
+        assert!((share - 0.75).abs() < 0.03, "{share}"); // ten standard deviations
+    }
+}

@@ -1,0 +1,222 @@
+//! Brings back the jobs of processes that died. It walks the owners of deliveries, not
+//! Sidekiq's `processes`, which every reader prunes; a process is dead when its record has
+//! expired, and each step checks that again in Redis.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{RedisResult, cmd, pipe};
+use tokio::time::sleep;
+
+use super::finish::bury;
+use super::heartbeat::Pulse;
+use super::inflight::{Field, split_record};
+use super::keys;
+use super::payload::{Head, Payload, known_as};
+use super::retry::{Failure, POISON, buried};
+use super::scripts;
+use super::session::Session;
+
+/// Deliveries per step.
+const PAGE: usize = 200;
+
+/// A delivery that outlived its process.
+struct Orphan {
+    field: String,
+    queue: String,
+    raw: Vec<u8>,
+    id: String,
+}
+
+/// Looks for the dead now and then, for the life of the process.
+pub(crate) async fn run(session: Arc<Session>, pulse: Arc<Pulse>, every: Duration) {
+    loop {
+        sleep(every.mul_f64(0.5 + fastrand::f64())).await;
+        if !pulse.steady() {
+            continue;
+        }
+        if let Err(error) = sweep(&session).await {
+            tracing::debug!(%error, "the sweep for orphans failed, trying again");
+        }
+    }
+}
+
+async fn sweep(session: &Session) -> RedisResult<()> {
+    let mut read = cmd("SMEMBERS");
+    read.arg(keys::OWNERS);
+    let owners: Vec<String> = session.redis.query(&read).await?;
+    let mut alive = pipe();
+    for owner in &owners {
+        alive.cmd("EXISTS").arg(owner);
+    }
+    let alive: Vec<bool> = session.redis.pipe(&alive).await?;
+    let dead = owners.iter().zip(alive).filter(|(_, alive)| !alive);
+    for (owner, _) in dead {
+        reap(session, owner).await?;
+    }
+    Ok(())
+}
+
+/// Takes everything back from one dead process; the call that finds nothing left forgets it.
+async fn reap(session: &Session, owner: &str) -> RedisResult<()> {
+    loop {
+        let orphans = page(session, owner).await?;
+        let alive = match orphans.is_empty() {
+            true => return forget(session, owner).await,
+            false => !rescue(session, owner, orphans).await?,
+        };
+        if alive {
+            return Ok(());
+        }
+    }
+}
+
+async fn page(session: &Session, owner: &str) -> RedisResult<Vec<Orphan>> {
+    let mut cursor = 0;
+    let mut orphans = Vec::new();
+    loop {
+        let mut scan = cmd("HSCAN");
+        scan.arg(keys::inflight(owner)).arg(cursor).arg("COUNT").arg(PAGE);
+        let (next, records): (u64, Vec<(String, Vec<u8>)>) = session.redis.query(&scan).await?;
+        orphans.extend(records.into_iter().filter_map(|(field, value)| orphan(field, &value)));
+        cursor = next;
+        if cursor == 0 || orphans.len() >= PAGE {
+            break;
+        }
+    }
+    // newest first, because each goes to the very head of its queue
+    orphans.sort_unstable_by_key(|orphan| std::cmp::Reverse(Field::parse(&orphan.field)));
+    Ok(orphans)
+}
+
+fn orphan(field: String, value: &[u8]) -> Option<Orphan> {
+    let (queue, raw) = split_record(value)?;
+    let jid = Head::parse(raw).ok().and_then(|head| head.jid);
+    let queue = String::from_utf8_lossy(queue).into_owned();
+    Some(Orphan { field, queue, raw: raw.to_vec(), id: known_as(raw, jid.as_deref()) })
+}
+
+/// Puts orphans back to their queues, or buries those that killed too many processes. False if
+/// their process turns out to live.
+async fn rescue(session: &Session, owner: &str, orphans: Vec<Orphan>) -> RedisResult<bool> {
+    let now = session.redis.clock().now();
+    let mut read = cmd("HMGET");
+    read.arg(keys::RESCUES);
+    for orphan in &orphans {
+        read.arg(&orphan.id);
+    }
+    let records: Vec<Option<String>> = session.redis.query(&read).await?;
+    let rescues = records.iter().map(|record| Rescues::next(record.as_deref(), now));
+    let (poison, fine): (Vec<_>, Vec<_>) = orphans
+        .into_iter()
+        .zip(rescues)
+        .partition(|(_, rescues)| rescues.count >= keys::POISON_LIMIT);
+    for (orphan, rescues) in &poison {
+        bury_poison(session, owner, orphan, rescues, now).await?;
+    }
+    let moved = requeue(session, owner, &fine).await?;
+    if moved > 0 {
+        tracing::warn!(jobs = moved, process = owner, "took jobs back from a process that died");
+        session.counters.event("rescued", moved as u64);
+        fine.iter().for_each(|(orphan, _)| session.redis.wakes().pushed(&orphan.queue));
+    }
+    Ok(moved >= 0)
+}
+
+async fn requeue(
+    session: &Session,
+    owner: &str,
+    orphans: &[(Orphan, Rescues)],
+) -> RedisResult<i64> {
+    let mut script = scripts::REQUEUE.prepare_invoke();
+    script.arg(keys::inflight(owner)).arg(owner).arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
+    script.arg(keys::RESCUES).arg(keys::RESCUE_WINDOW.as_secs());
+    for (orphan, rescues) in orphans {
+        script.arg(&orphan.field).arg(&orphan.id).arg(rescues.to_string());
+    }
+    session.redis.connection().await?.run(&script).await
+}
+
+async fn bury_poison(
+    session: &Session,
+    owner: &str,
+    orphan: &Orphan,
+    rescues: &Rescues,
+    now: f64,
+) -> RedisResult<()> {
+    let message = format!("the process died {} times while this job ran", rescues.count);
+    let failure = Failure { class: POISON, message };
+    let payload = buried(&orphan.raw, &orphan.queue, &failure, now);
+    let keep = Payload::parse(&orphan.raw).ok().and_then(|payload| payload.get::<bool>("dead"));
+    let mut script = scripts::FINISH.prepare_invoke();
+    script.arg(keys::inflight(owner)).arg(&orphan.field).arg(owner);
+    if keep != Some(false) {
+        for words in bury(&payload, now) {
+            script.arg(words.len()).arg(words);
+        }
+    }
+    let forget = ["HDEL", keys::RESCUES, &orphan.id];
+    script.arg(forget.len()).arg(&forget);
+    let done: Option<Vec<redis::Value>> = session.redis.connection().await?.run(&script).await?;
+    if done.is_some() {
+        tracing::error!(
+            job.jid = orphan.id,
+            queue = orphan.queue,
+            rescues = rescues.count,
+            "poison: buried, since process after process died with it"
+        );
+        session.counters.event("poisoned", 1);
+    }
+    Ok(())
+}
+
+async fn forget(session: &Session, owner: &str) -> RedisResult<()> {
+    let mut script = scripts::LEAVE.prepare_invoke();
+    script.arg(owner).arg(keys::inflight(owner)).arg(keys::OWNERS).arg(keys::PROCESSES);
+    script.arg(1).arg(keys::work(owner)).arg(keys::workers(owner));
+    session.redis.connection().await?.run::<i64>(&script).await.map(drop)
+}
+
+/// How often a job outlived its process, and since when we count: `COUNT SINCE`.
+#[derive(Debug, PartialEq)]
+struct Rescues {
+    count: u32,
+    since: i64,
+}
+
+impl Rescues {
+    /// The record after one more rescue.
+    fn next(record: Option<&str>, now: f64) -> Rescues {
+        let known = record.and_then(|record| {
+            let (count, since) = record.split_once(' ')?;
+            Some(Rescues { count: count.parse().ok()?, since: since.parse().ok()? })
+        });
+        let window = keys::RESCUE_WINDOW.as_secs_f64();
+        match known.filter(|known| now - (known.since as f64) < window) {
+            Some(known) => Rescues { count: known.count + 1, ..known },
+            None => Rescues { count: 1, since: now as i64 },
+        }
+    }
+}
+
+impl std::fmt::Display for Rescues {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{} {}", self.count, self.since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rescues_count_within_the_window() {
+        let first = Rescues::next(None, 1_000.0);
+        assert_eq!(first.to_string(), "1 1000");
+        let second = Rescues::next(Some("1 1000"), 2_000.0);
+        assert_eq!(second.to_string(), "2 1000");
+        let later = 1_001.0 + keys::RESCUE_WINDOW.as_secs_f64();
+        assert_eq!(Rescues::next(Some("2 1000"), later).count, 1);
+        assert_eq!(Rescues::next(Some("nonsense"), 5.0).count, 1);
+    }
+}

@@ -1,0 +1,307 @@
+//! What becomes of a job after a run: a pure decision, by Sidekiq's rules. No Redis, no clock.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::payload::{Payload, RetryField, Seconds};
+
+/// How often a failed job is tried again. The pause grows with the fourth power of the attempt:
+/// some 20 s, 30 s, 50 s, … and about three weeks in all for 25 retries.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Retry {
+    /// 25 retries, then the dead set.
+    Default,
+    /// That many retries, then the dead set; 0 buries at the first failure.
+    Times(u32),
+    /// A failed job is dropped (and counted): for work that is worthless when late.
+    Never,
+}
+
+/// Ways to leave `perform` early that are no ordinary failure. Return one as the error.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Stop {
+    /// Drop the job: it is pointless by now. Counted, never retried.
+    Discard,
+    /// Bury the job at once: no retry could help.
+    Kill,
+    /// The process is stopping: run the job again from its cursor, soon and elsewhere. Does not
+    /// count as an attempt. `checkpoint` returns it.
+    Interrupted,
+    /// The job belongs to another process by now. `checkpoint` returns it.
+    LostLease,
+    /// Run the job again after a pause. Does not count as a failure.
+    Snooze(Duration),
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Stop::Discard => f.write_str("discarded"),
+            Stop::Kill => f.write_str("given up"),
+            Stop::Interrupted => f.write_str("interrupted: the process is stopping"),
+            Stop::LostLease => f.write_str("the job belongs to another process by now"),
+            Stop::Snooze(pause) => write!(f, "again in {} s", pause.as_secs_f32()),
+        }
+    }
+}
+
+impl std::error::Error for Stop {}
+
+/// Why a run failed, in the words that readers of the retry set see.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// `error_class`: one of a small fixed set, since Rust errors have no class.
+    pub(crate) class: &'static str,
+    pub(crate) message: String,
+}
+
+/// `error_class` of a class that no handler is registered for: what Ruby users look for.
+pub(crate) const UNKNOWN_CLASS: &str = "NameError";
+pub(crate) const BAD_ARGUMENTS: &str = "BadArguments";
+pub(crate) const BAD_JSON: &str = "BadJson";
+pub(crate) const PANIC: &str = "Panic";
+pub(crate) const TIMEOUT: &str = "Timeout";
+pub(crate) const POISON: &str = "Poison";
+pub(crate) const ERROR: &str = "Error";
+
+/// What becomes of a delivery.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Fate {
+    /// It is done. With the jid of an iterable job, whose cursor is of no more use.
+    Done { iterated: Option<String> },
+    /// It waits in the retry set until `at`.
+    Retry { at: f64, payload: Vec<u8> },
+    /// It is in the dead set.
+    Dead { payload: Vec<u8> },
+    /// It is dropped on purpose: its author said so.
+    Discard,
+    /// It goes back to the head of its queue, unchanged.
+    Return,
+    /// It waits in the scheduled set until `at`.
+    Snooze { at: f64, payload: Vec<u8> },
+    /// Somebody else has it.
+    Lost,
+}
+
+/// Facts about the moment of a failure.
+pub(crate) struct Moment {
+    /// Epoch seconds.
+    pub(crate) now: f64,
+    /// A random number from 0 to 1.
+    pub(crate) dice: f64,
+}
+
+/// The fate of a job that failed. `rule` is the handler's, for a payload that has none;
+/// `None` where there is no handler.
+pub(crate) fn failed(
+    raw: &[u8],
+    queue: &str,
+    rule: Option<Retry>,
+    failure: &Failure,
+    moment: &Moment,
+) -> Fate {
+    let Ok(mut payload) = Payload::parse(raw) else {
+        return Fate::Dead { payload: raw.to_vec() }; // bad JSON: as it is
+    };
+    let failures = record(&mut payload, queue, failure, moment.now);
+    match verdict(&payload, rule, failures, failure, moment.now) {
+        Verdict::Again => {
+            let at = moment.now + pause(failures, moment.dice);
+            Fate::Retry { at, payload: payload.to_bytes() }
+        }
+        Verdict::Bury => Fate::Dead { payload: payload.to_bytes() },
+        Verdict::Drop => Fate::Discard,
+    }
+}
+
+/// The payload of a job that is given up without further attempts.
+pub(crate) fn buried(raw: &[u8], queue: &str, failure: &Failure, now: f64) -> Vec<u8> {
+    match Payload::parse(raw) {
+        Err(_) => raw.to_vec(),
+        Ok(mut payload) => {
+            record(&mut payload, queue, failure, now);
+            payload.to_bytes()
+        }
+    }
+}
+
+/// Whether a failure now would be the job's last.
+pub(crate) fn last_chance(retry: Option<RetryField>, rule: Retry, failures: u32) -> bool {
+    match limit(retry, Some(rule)) {
+        None => true,
+        Some(limit) => u64::from(failures) >= limit,
+    }
+}
+
+enum Verdict {
+    Again,
+    Bury,
+    Drop,
+}
+
+fn verdict(
+    payload: &Payload,
+    rule: Option<Retry>,
+    failures: u64,
+    failure: &Failure,
+    now: f64,
+) -> Verdict {
+    let retry = payload.raw("retry").and_then(RetryField::parse);
+    let Some(limit) = limit(retry, rule) else {
+        // it never ran here: dropping it would hide a mistake of ours, not of the job
+        let never_ran = matches!(failure.class, UNKNOWN_CLASS | BAD_ARGUMENTS);
+        return if never_ran { Verdict::Bury } else { Verdict::Drop };
+    };
+    let exhausted = match payload.get::<f64>("retry_for") {
+        Some(seconds) => first_failure(payload).unwrap_or(now) + seconds < now,
+        None => failures >= limit,
+    };
+    match (exhausted, payload.get::<bool>("dead")) {
+        (false, _) => Verdict::Again,
+        (true, Some(false)) => Verdict::Drop,
+        (true, _) => Verdict::Bury,
+    }
+}
+
+/// Retries allowed; `None` = none, and no place in the dead set.
+fn limit(retry: Option<RetryField>, rule: Option<Retry>) -> Option<u64> {
+    const USUAL: u64 = 25;
+    match (retry, rule) {
+        (Some(RetryField::Never), _) => None,
+        (Some(RetryField::Times(times)), _) => Some(times),
+        (Some(RetryField::Usual), _) => Some(USUAL),
+        (None, Some(Retry::Never)) => None,
+        (None, Some(Retry::Times(times))) => Some(times.into()),
+        (None, Some(Retry::Default) | None) => Some(USUAL),
+    }
+}
+
+/// Writes the failure into the payload; returns the new `retry_count`, 0 after the first one.
+fn record(payload: &mut Payload, queue: &str, failure: &Failure, now: f64) -> u64 {
+    if payload.jid().is_empty() {
+        // equal bytes would collapse into one member of a sorted set
+        payload.set("jid", super::payload::new_jid());
+    }
+    let queue = payload.get("retry_queue").unwrap_or_else(|| queue.to_owned());
+    payload.set("queue", queue);
+    let message: String = failure.message.chars().take(10_000).collect();
+    payload.set("error_message", message);
+    payload.set("error_class", failure.class);
+    let count = match payload.get::<u64>("retry_count") {
+        Some(count) => {
+            payload.set("retried_at", Seconds(now));
+            count.saturating_add(1)
+        }
+        None => {
+            payload.set("failed_at", Seconds(now));
+            0
+        }
+    };
+    payload.set("retry_count", count);
+    count
+}
+
+/// `failed_at` in seconds. Sidekiq 8 writes integer milliseconds, everyone else seconds.
+fn first_failure(payload: &Payload) -> Option<f64> {
+    let number = payload.get::<f64>("failed_at")?;
+    let text = payload.raw("failed_at")?;
+    let integer = !text.contains(['.', 'e', 'E']);
+    Some(if integer && number >= 1e11 { number / 1e3 } else { number })
+}
+
+/// Seconds until the next attempt: the curve of Sidekiq 8.
+fn pause(count: u64, dice: f64) -> f64 {
+    let count = count as f64;
+    count.powi(4) + 15.0 + (dice * 10.0 * (count + 1.0)).floor()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: f64 = 1_700_000_000.0;
+
+    fn fate(raw: &str, rule: Option<Retry>, class: &'static str) -> Fate {
+        let failure = Failure { class, message: "boom".into() };
+        failed(raw.as_bytes(), "q", rule, &failure, &Moment { now: NOW, dice: 0.0 })
+    }
+
+    fn name(fate: &Fate) -> &'static str {
+        match fate {
+            Fate::Retry { .. } => "retry",
+            Fate::Dead { .. } => "dead",
+            Fate::Discard => "discard",
+            _ => "other",
+        }
+    }
+
+    #[test]
+    fn who_is_tried_again() {
+        let table = [
+            (r#"{"class":"A","args":[],"jid":"1"}"#, Some(Retry::Default), ERROR, "retry"),
+            (r#"{"retry":true}"#, Some(Retry::Times(0)), ERROR, "retry"),
+            (r#"{"retry":true,"retry_count":23}"#, None, ERROR, "retry"),
+            (r#"{"retry":true,"retry_count":24}"#, None, ERROR, "dead"),
+            (r#"{"retry":0}"#, Some(Retry::Default), ERROR, "dead"),
+            (r#"{"retry":1}"#, Some(Retry::Default), ERROR, "retry"),
+            (r#"{"retry":1,"retry_count":0}"#, Some(Retry::Default), ERROR, "dead"),
+            (r#"{"retry":0,"dead":false}"#, Some(Retry::Default), ERROR, "discard"),
+            (r#"{"retry":false}"#, Some(Retry::Default), ERROR, "discard"),
+            (r#"{"retry":false}"#, None, UNKNOWN_CLASS, "dead"),
+            (r#"{"retry":false}"#, Some(Retry::Default), BAD_ARGUMENTS, "dead"),
+            (r#"{}"#, Some(Retry::Never), ERROR, "discard"),
+            (r#"{}"#, Some(Retry::Times(0)), ERROR, "dead"),
+            (r#"{}"#, None, UNKNOWN_CLASS, "retry"),
+            (r#"{"retry":true,"retry_for":60}"#, None, ERROR, "retry"),
+            (
+                r#"{"retry":true,"retry_for":60,"retry_count":0,"failed_at":1699999000.5}"#,
+                None,
+                ERROR,
+                "dead",
+            ),
+            (
+                r#"{"retry":true,"retry_for":60,"retry_count":0,"failed_at":1699999990000}"#,
+                None,
+                ERROR,
+                "retry",
+            ),
+            ("nonsense", None, BAD_JSON, "dead"),
+        ];
+        for (raw, rule, class, expected) in table {
+            assert_eq!(name(&fate(raw, rule, class)), expected, "{raw} {rule:?} {class}");
+        }
+    }
+
+    #[test]
+    fn what_is_written() {
+        let raw = r#"{"class":"A","args":[1.0],"jid":"1","queue":"old","cattr":{"x":1}}"#;
+        let Fate::Retry { at, payload } = fate(raw, None, ERROR) else { panic!() };
+        assert_eq!(at, NOW + 15.0);
+        let first = r#"{"class":"A","args":[1.0],"jid":"1","queue":"q","cattr":{"x":1},"error_message":"boom","error_class":"Error","failed_at":1700000000.0,"retry_count":0}"#;
+        assert_eq!(String::from_utf8(payload).unwrap(), first);
+        let Fate::Retry { at, payload } = fate(first, None, ERROR) else { panic!() };
+        assert_eq!(at, NOW + 16.0);
+        assert!(
+            String::from_utf8(payload)
+                .unwrap()
+                .ends_with(r#""retry_count":1,"retried_at":1700000000.0}"#)
+        );
+    }
+
+    #[test]
+    fn a_retry_queue_and_a_missing_jid() {
+        let Fate::Retry { payload, .. } = fate(r#"{"retry_queue":"slow"}"#, None, ERROR) else {
+            panic!()
+        };
+        let payload = Payload::parse(&payload).unwrap();
+        assert_eq!(payload.get::<String>("queue").unwrap(), "slow");
+        assert_eq!(payload.jid().len(), 24);
+    }
+
+    #[test]
+    fn the_curve() {
+        assert_eq!(pause(0, 0.999), 24.0);
+        assert_eq!(pause(10, 0.0), 10_015.0);
+        assert!(last_chance(None, Retry::Times(1), 1) && !last_chance(None, Retry::Times(1), 0));
+    }
+}

@@ -1,0 +1,26 @@
+//! The Lua scripts. Each says in its head what it takes and returns; all of them begin with a
+//! write that a full server lets pass (an expiry or a removal), because a script whose first
+//! write adds something is refused there, and none is sent inside MULTI.
+
+use std::sync::LazyLock;
+
+use redis::Script;
+
+macro_rules! scripts {
+    ($($name:ident = $file:literal;)*) => {$(
+        pub(crate) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(include_str!(concat!("lua/", $file, ".lua"))));
+    )*};
+}
+
+scripts! {
+    REGISTER = "register";
+    FETCH = "fetch";
+    FINISH = "finish";
+    REQUEUE = "requeue";
+    PROMOTE = "promote";
+    CHECKPOINT = "checkpoint";
+    BEAT = "beat";
+    LEAVE = "leave";
+    CRON = "cron";
+}

@@ -1,0 +1,173 @@
+//! The lease: which connection of this process may take jobs at the moment.
+//!
+//! Every new connection registers and thereby fences off the ones before it: a request that was
+//! on its way when they broke is refused from then on. So at a registration every doubt can be
+//! decided, by comparing what Redis holds for us with what we remember.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{RedisResult, cmd};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::sleep;
+
+use super::counters::Counters;
+use super::inflight::{Delivery, Field, Inflight};
+use super::keys;
+use super::process::{Process, Vitals};
+use super::redis::{Connection, Redis};
+use super::scripts;
+
+/// The right to take jobs: a number that Redis compares, and the connection it was given on.
+#[derive(Clone)]
+pub(crate) struct Lease {
+    pub(crate) number: u64,
+    pub(crate) connection: Connection,
+}
+
+/// Keeps this process registered.
+pub(crate) struct Session {
+    pub(crate) redis: Redis,
+    pub(crate) process: Arc<Process>,
+    pub(crate) inflight_key: String,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) ttl: Duration,
+    inflight: Arc<Inflight>,
+    lease: watch::Sender<Option<Lease>>,
+    renew: Notify,
+}
+
+impl Session {
+    pub(crate) fn new(
+        redis: Redis,
+        process: Arc<Process>,
+        inflight: Arc<Inflight>,
+        counters: Arc<Counters>,
+        ttl: Duration,
+    ) -> Arc<Session> {
+        let inflight_key = keys::inflight(&process.identity);
+        let (lease, renew) = (watch::Sender::new(None), Notify::new());
+        Arc::new(Session { redis, process, inflight_key, counters, ttl, inflight, lease, renew })
+    }
+
+    pub(crate) fn identity(&self) -> &str {
+        &self.process.identity
+    }
+
+    /// The lease with a number above this, as soon as there is one. Pass the number of one that
+    /// failed; 0 for any.
+    pub(crate) async fn lease_after(&self, number: u64) -> Lease {
+        let mut changes = self.lease.subscribe();
+        let newer = |lease: &Option<Lease>| lease.as_ref().is_some_and(|l| l.number > number);
+        match changes.wait_for(newer).await.map(|lease| lease.clone()) {
+            Ok(Some(lease)) => lease,
+            _ => std::future::pending().await, // we hold the sender: cannot happen
+        }
+    }
+
+    /// Registers anew: Redis does not know this lease, or a batch is in doubt.
+    pub(crate) fn renew(&self) {
+        self.renew.notify_one();
+    }
+
+    /// Registers on every new connection and whenever asked to, for the life of the process.
+    /// Deliveries of a batch whose reply was lost go to `decided` (an empty list if it took none).
+    pub(crate) async fn keep(&self, decided: mpsc::UnboundedSender<Vec<Arc<Delivery>>>) {
+        let mut number = 0;
+        let Ok(mut connection) = self.redis.newer_than(0).await else {
+            return;
+        };
+        loop {
+            number += 1;
+            let registered = self.register(&connection, number, &decided).await;
+            let retry = match registered {
+                Ok(()) => {
+                    self.lease.send_replace(Some(Lease { number, connection: connection.clone() }));
+                    None
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "registration failed, trying again");
+                    Some(Duration::from_millis(100))
+                }
+            };
+            tokio::select! {
+                newer = self.redis.newer_than(connection.number) => match newer {
+                    Ok(newer) => connection = newer,
+                    Err(_) => return,
+                },
+                () = self.renew.notified() => {}
+                () = sleep(retry.unwrap_or_default()), if retry.is_some() => {}
+            }
+            self.lease.send_replace(None);
+        }
+    }
+
+    async fn register(
+        &self,
+        connection: &Connection,
+        number: u64,
+        decided: &mpsc::UnboundedSender<Vec<Arc<Delivery>>>,
+    ) -> RedisResult<()> {
+        let busy = self.inflight.busy().len();
+        let vitals = Vitals { now: self.redis.clock().now(), busy, quiet: false, rtt_micros: 0 };
+        let mut script = scripts::REGISTER.prepare_invoke();
+        script.arg(self.identity()).arg(number).arg(self.ttl.as_millis() as u64);
+        script.arg(&self.inflight_key).arg(keys::OWNERS).arg(keys::PROCESSES);
+        script.arg(self.process.record(&vitals));
+        let held: Option<Vec<String>> = connection.run(&script).await?;
+        let Some(held) = held else { return Ok(()) }; // a later registration of ours is there
+        let held: Vec<Field> = held.iter().filter_map(|field| Field::parse(field)).collect();
+        let found = self.inflight.compare(&held);
+        self.report_lost(found.lost);
+        if found.decides {
+            let adopted = self.adopt(connection, &found.adopt).await?;
+            self.inflight.enter(&adopted);
+            let _ = decided.send(adopted);
+        }
+        self.delete(connection, &found.stale).await
+    }
+
+    /// Reads what a fetch took whose reply never came.
+    async fn adopt(
+        &self,
+        connection: &Connection,
+        fields: &[Field],
+    ) -> RedisResult<Vec<Arc<Delivery>>> {
+        let mut adopted = Vec::with_capacity(fields.len());
+        for fields in fields.chunks(100) {
+            let mut read = cmd("HMGET");
+            read.arg(&self.inflight_key);
+            for field in fields {
+                read.arg(field.to_string());
+            }
+            let values: Vec<Option<Vec<u8>>> = connection.query(&read).await?;
+            let found = fields.iter().zip(values);
+            let found = found.filter_map(|(field, value)| Delivery::from_record(*field, &value?));
+            adopted.extend(found);
+        }
+        adopted.sort_unstable_by_key(|delivery| delivery.field);
+        Ok(adopted)
+    }
+
+    async fn delete(&self, connection: &Connection, stale: &[Field]) -> RedisResult<()> {
+        for fields in stale.chunks(1_000) {
+            let mut delete = cmd("HDEL");
+            delete.arg(&self.inflight_key);
+            for field in fields {
+                delete.arg(field.to_string());
+            }
+            connection.query::<()>(&delete).await?;
+        }
+        Ok(())
+    }
+
+    fn report_lost(&self, lost: usize) {
+        if lost > 0 {
+            tracing::warn!(
+                jobs = lost,
+                "running jobs are no longer ours: another process has them"
+            );
+            self.counters.event("lost_leases", lost as u64);
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The engine's tests: real servers, real processes, real signals. Jobs are defined inside the
+//! tests; nothing here names a sample job.
+
+#[macro_use]
+mod support;
+
+mod flow; // enqueue, run, retry, schedule: the calm case

@@ -1,0 +1,215 @@
+//! A private Redis per test, workers in this process, and waiting without sleeping blindly.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncCommands, FromRedisValue};
+use roustabout::engine::{
+    Client, Lifecycle, Redis, RedisOptions, Registry, TlsVerify, Worker, WorkerOptions,
+};
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+/// How long anything in a test may take before the test gives up: generous, since machines are
+/// shared; nothing is asserted about speed.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A `redis-server` of this test alone, on a unix socket in a directory of its own.
+pub struct Server {
+    process: Option<Child>,
+    dir: TempDir,
+    args: Vec<String>,
+}
+
+impl Server {
+    /// Starts one without persistence and waits until it answers.
+    pub async fn start() -> Server {
+        Server::with(&["--save", "", "--appendonly", "no"]).await
+    }
+
+    /// Starts one with these arguments.
+    pub async fn with(args: &[&str]) -> Server {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let args = args.iter().map(|arg| arg.to_string()).collect();
+        let mut server = Server { process: None, dir, args };
+        server.launch();
+        server.answers().await;
+        server
+    }
+
+    /// Starts the process (again, after `kill`) without waiting.
+    pub fn launch(&mut self) {
+        let program = ["redis-server", "valkey-server"].into_iter().find(|name| {
+            Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok()
+        });
+        let mut command = Command::new(program.expect("redis-server on the PATH (bin/test gets it)"));
+        command.args(["--port", "0", "--dir"]).arg(self.dir.path());
+        command.arg("--unixsocket").arg(self.socket()).args(&self.args);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        self.process = Some(command.spawn().expect("redis-server starts"));
+    }
+
+    /// Waits until it serves.
+    pub async fn answers(&self) {
+        eventually("redis-server answers", async || {
+            let Ok(client) = redis::Client::open(self.url()) else { return false };
+            let Ok(mut con) = client.get_multiplexed_async_connection().await else { return false };
+            con.ping::<String>().await.is_ok()
+        })
+        .await;
+    }
+
+    /// SIGKILL, as when the machine goes away.
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.as_ref().expect("running").id()
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.dir.path().join("redis.sock")
+    }
+
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// A plain connection to look and meddle with.
+    pub async fn connect(&self) -> MultiplexedConnection {
+        let client = redis::Client::open(self.url()).expect("a URL");
+        client.get_multiplexed_async_connection().await.expect("a connection")
+    }
+
+    /// Runs one command, words separated by blanks.
+    pub async fn query<T: FromRedisValue>(&self, words: &str) -> T {
+        let mut words = words.split(' ');
+        let mut cmd = redis::cmd(words.next().expect("a command"));
+        words.for_each(|word| {
+            cmd.arg(word);
+        });
+        cmd.query_async(&mut self.connect().await).await.expect("an answer")
+    }
+
+    /// An engine connection.
+    pub fn redis(&self) -> Redis {
+        open(&self.url())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// An engine connection to any URL, impatient as tests are.
+pub fn open(url: &str) -> Redis {
+    let mut options = RedisOptions::parse(url, TlsVerify::Full).expect("a URL");
+    options.deadline = Duration::from_secs(2);
+    options.max_backoff = Duration::from_millis(200);
+    Redis::connect(options)
+}
+
+/// Options with short times.
+pub fn brisk() -> WorkerOptions {
+    WorkerOptions {
+        shutdown_timeout: Duration::from_secs(5),
+        beat: Duration::from_millis(200),
+        ttl: Duration::from_millis(1_500),
+        reap: Duration::from_millis(200),
+        safety_poll: Duration::from_secs(1),
+        ..WorkerOptions::default()
+    }
+}
+
+/// A worker in this process.
+pub struct Running {
+    pub lifecycle: Lifecycle,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    pub fn start<A>(options: WorkerOptions, redis: Redis, registry: Registry<A>) -> Running
+    where
+        A: Clone + Send + Sync + 'static,
+    {
+        Running::launch(Worker::new(options, redis, registry))
+    }
+
+    pub fn launch(worker: Worker) -> Running {
+        let lifecycle = Lifecycle::new();
+        let task = tokio::spawn(worker.run(lifecycle.clone()));
+        Running { lifecycle, task }
+    }
+
+    /// Stops it as TERM would and waits for the end.
+    pub async fn stop(self) {
+        self.lifecycle.stop();
+        self.task.await.expect("no panic").expect("a clean end");
+    }
+}
+
+/// What jobs of a test leave behind: shared state that every test defines its own use of.
+#[derive(Clone, Default)]
+pub struct Diary {
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Diary {
+    pub fn note(&self, line: impl ToString) {
+        self.lines.lock().expect("no panic").push(line.to_string());
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.lock().expect("no panic").clone()
+    }
+
+    pub fn len(&self) -> usize {
+        self.lines().len()
+    }
+
+    pub fn count(&self, line: &str) -> usize {
+        self.lines().iter().filter(|other| *other == line).count()
+    }
+}
+
+/// Waits until a condition holds.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let began = Instant::now();
+    while !holds().await {
+        assert!(began.elapsed() < PATIENCE, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub fn client(server: &Server) -> Client {
+    Client::new(server.redis())
+}
+
+/// Declares jobs: a name, fields, and the body.
+#[macro_export]
+macro_rules! job {
+    ($name:ident { $($field:ident : $type:ty),* } $(queue $queue:literal)? $(retry $retry:expr)?, |$this:ident, $cx:ident| $body:expr) => {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        struct $name { $($field: $type),* }
+        impl roustabout::engine::Job for $name {
+            type App = $crate::support::Diary;
+            const CLASS: &'static str = stringify!($name);
+            $(const QUEUE: &'static str = $queue;)?
+            $(const RETRY: roustabout::engine::Retry = $retry;)?
+            async fn perform(self, $cx: roustabout::engine::JobContext<$crate::support::Diary>) -> anyhow::Result<()> {
+                let $this = self;
+                $body
+            }
+        }
+    };
+}
