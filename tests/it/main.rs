@@ -4,4 +4,6 @@
 #[macro_use]
 mod support;
 
+mod layers; // who may import whom
+
 mod flow; // enqueue, run, retry, schedule: the calm case

@@ -46,7 +46,8 @@ impl Server {
         let program = ["redis-server", "valkey-server"].into_iter().find(|name| {
             Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok()
         });
-        let mut command = Command::new(program.expect("redis-server on the PATH (bin/test gets it)"));
+        let mut command =
+            Command::new(program.expect("redis-server on the PATH (bin/test gets it)"));
         command.args(["--port", "0", "--dir"]).arg(self.dir.path());
         command.arg("--unixsocket").arg(self.socket()).args(&self.args);
         command.stdout(Stdio::null()).stderr(Stdio::null());
