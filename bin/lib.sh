@@ -50,12 +50,12 @@ begin() { # -> scratch, a directory
   stopping='' running='' redis_pid=''
   mkdir -p tmp
   scratch=$(mktemp -d "tmp/${0##*/}.XXXXXX") || exit 1
-  trap 'stopping=yes' INT TERM HUP
+  trap 'stopping=yes' INT TERM HUP PIPE
   trap finish EXIT
 }
 
 finish() {
-  trap '' INT TERM HUP
+  trap '' INT TERM HUP PIPE
   if [ -n "$running" ]; then
     say 'Stopping (this may take 30 seconds)'
     # shellcheck disable=SC2046 # a list of ids

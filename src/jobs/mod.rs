@@ -17,9 +17,10 @@ pub fn registry(app: App) -> Registry<App> {
     if !app.webhooks.signs() {
         tracing::warn!("WEBHOOK_SECRET is not set: webhooks are delivered without a signature");
     }
-    Registry::new(app).job::<ImportCsv>().job::<DeliverWebhook>().job::<PruneImports>().cron(
-        "prune-imports",
-        "0 3 * * *",
-        PruneImports,
-    )
+    Registry::new(app)
+        .job::<ImportCsv>()
+        .job::<DeliverWebhook>()
+        .job::<PruneImports>()
+        // minute, hour, day, month, weekday; UTC
+        .cron("prune-imports", "0 3 * * *", PruneImports)
 }

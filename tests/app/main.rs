@@ -9,6 +9,7 @@
 //! | `outage` | no Redis, a full Redis |
 //! | `stop` | signals, open event streams |
 //! | `webhook` | deliveries, and targets that are refused |
+//! | `readme` | the README's first job, done as it says |
 //! | `http`, `support` | a small HTTP client, private servers |
 
 mod boot;
@@ -16,6 +17,7 @@ mod guard;
 mod http;
 mod import;
 mod outage;
+mod readme;
 mod stop;
 mod support;
 mod upload;

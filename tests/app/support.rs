@@ -1,8 +1,9 @@
 //! A private Redis and the real programs, each ended when its test ends.
 
+use std::fs::File;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -88,6 +89,11 @@ pub fn program(name: &str, redis: &Redis, vars: &[(&str, &str)]) -> Command {
         "web" => env!("CARGO_BIN_EXE_web"),
         _ => env!("CARGO_BIN_EXE_worker"),
     };
+    program_at(path.as_ref(), redis, vars)
+}
+
+/// The same for a program built elsewhere.
+pub fn program_at(path: &Path, redis: &Redis, vars: &[(&str, &str)]) -> Command {
     let mut command = Command::new(path);
     command.env_clear().env("REDIS_URL", redis.url()).envs(vars.iter().copied());
     command.current_dir(redis.dir.path()).stdin(Stdio::null());
@@ -100,6 +106,11 @@ pub struct Process(Child);
 impl Process {
     pub fn spawn(mut command: Command) -> Process {
         Process(command.stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// One whose log goes into a file.
+    pub fn logging(mut command: Command, log: &Path) -> Process {
+        Process(command.stderr(File::create(log).unwrap()).spawn().unwrap())
     }
 
     /// Sends a signal by name.
@@ -149,8 +160,12 @@ pub struct Web {
 
 impl Web {
     pub fn start(redis: &Redis, vars: &[(&str, &str)]) -> Web {
+        Web::launch(program("web", redis, vars))
+    }
+
+    /// Starts it on a free port and waits until it listens.
+    pub fn launch(mut command: Command) -> Web {
         let port = free_port();
-        let mut command = program("web", redis, vars);
         command.env("PORT", port.to_string());
         let process = Process::spawn(command);
         wait_for("web to listen", || TcpStream::connect(("127.0.0.1", port)).ok());
