@@ -72,10 +72,6 @@ impl Server {
         }
     }
 
-    pub fn pid(&self) -> u32 {
-        self.process.as_ref().expect("running").id()
-    }
-
     pub fn socket(&self) -> PathBuf {
         self.dir.path().join("redis.sock")
     }
