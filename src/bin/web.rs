@@ -7,7 +7,7 @@ use std::time::Duration;
 use roustabout::app::App;
 use roustabout::boot;
 use roustabout::config::Config;
-use roustabout::engine::Lifecycle;
+use roustabout::engine::{Lifecycle, Redis};
 use roustabout::routes::{self, Web};
 
 const HELP: &str = "\
@@ -45,7 +45,24 @@ async fn serve(config: Config) -> Result<(), String> {
     tracing::info!("listening on http://localhost:{}", config.port);
     let web =
         Web { app, lifecycle: lifecycle.clone(), api_token: config.api_token.map(Into::into) };
-    let served = routes::serve(listener, routes::router(web), lifecycle).await;
-    tracing::info!("stopped");
-    served.map_err(|error| error.to_string())
+    let redis = web.app.redis.clone();
+    let served = routes::serve(listener, routes::router(web), lifecycle);
+    tokio::select! {
+        served = served => {
+            tracing::info!("stopped");
+            served.map_err(|error| error.to_string())
+        }
+        error = unusable(redis) => Err(error.to_string()),
+    }
+}
+
+/// Introduces the server once it is there; ends only with one that can never be used.
+async fn unusable(redis: Redis) -> anyhow::Error {
+    match redis.up().await {
+        Err(error) => error,
+        Ok(()) => {
+            redis.introduce().await;
+            std::future::pending().await
+        }
+    }
 }

@@ -7,3 +7,4 @@ mod support;
 mod layers; // who may import whom
 
 mod flow; // enqueue, run, retry, schedule: the calm case
+mod tls; // rediss:// against a self-signed chain
