@@ -33,6 +33,9 @@ pub(crate) struct Processor {
     pub(crate) aborting: AtomicBool,
 }
 
+/// A limit this long is none; added to a point in time, it could overflow.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// How a run ended.
 enum Outcome {
     Success { iterated: bool },
@@ -68,7 +71,8 @@ impl Processor {
         let last = retry::last_chance(head.retry(), handler.retry, head.failures());
         let attempt = (head.failures().saturating_add(1), last);
         let run = Run::new(delivery.clone(), attempt, self.lifecycle.clone(), self.session.clone());
-        let limit = handler.timeout.or(self.job_timeout).filter(|limit| !limit.is_zero());
+        let limit = handler.timeout.or(self.job_timeout);
+        let limit = limit.filter(|limit| !limit.is_zero() && *limit < FOREVER);
         let args = head.args.unwrap_or("[]");
         let begin = AssertUnwindSafe(|| self.begin(handler, &run, args));
         let outcome = match std::panic::catch_unwind(begin) {
