@@ -14,7 +14,7 @@ use super::finish::Finisher;
 use super::inflight::Delivery;
 use super::lifecycle::Lifecycle;
 use super::middleware::{Call, Chain};
-use super::payload::{Head, Payload, known_as};
+use super::payload::{Head, Payload, known_as, new_jid};
 use super::registry::{Handler, Handlers, Performing};
 use super::retry::{self, Failure, Fate, Moment, Retry, Stop};
 use super::session::Session;
@@ -140,11 +140,11 @@ impl Processor {
                 self.counters.event("interrupted", 1);
                 Fate::Return
             }
-            Stop::LostLease => Fate::Lost,
-            Stop::Snooze(pause) => Fate::Snooze {
-                at: now + pause.as_secs_f64(),
-                payload: with_jid(&delivery.raw, delivery.jid()),
-            },
+            // if Redis agrees, this does nothing; if not, the job must not vanish
+            Stop::LostLease => Fate::Return,
+            Stop::Snooze(pause) => {
+                Fate::Snooze { at: now + pause.as_secs_f64(), payload: with_jid(&delivery.raw) }
+            }
         }
     }
 
@@ -241,9 +241,10 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// The same bytes, but never without a jid: equal members of a sorted set would become one.
-fn with_jid(raw: &[u8], jid: &str) -> Vec<u8> {
+/// A fresh one: what `known_as` makes of equal bytes is equal again.
+fn with_jid(raw: &[u8]) -> Vec<u8> {
     match Payload::parse(raw) {
-        Ok(payload) if payload.jid().is_empty() => payload.with("jid", jid).to_bytes(),
+        Ok(payload) if payload.jid().is_empty() => payload.with("jid", new_jid()).to_bytes(),
         _ => raw.to_vec(),
     }
 }
