@@ -210,7 +210,12 @@ impl Beats<'_> {
         if let Some(increments) = &self.unsent {
             put_counters(&mut script, increments, self.redis.clock().now());
         }
-        self.redis.connection().await?.run(&script).await
+        match self.redis.connection().await {
+            Ok(own) => own.run(&script).await,
+            // small plans run out of connections: better a beat that a busy runtime may delay
+            // than a living process that looks dead
+            Err(_) => self.heartbeat.session.redis.connection().await?.run(&script).await,
+        }
     }
 
     fn put_head(&self, script: &mut ScriptInvocation<'_>, busy: usize) {
