@@ -173,12 +173,13 @@ impl Client {
         let now = self.redis.clock().now();
         let batch = Batch::sort(payloads, now);
         let connection = self.redis.connection().await?;
-        connection.pipe::<()>(&batch.commands()).await?;
+        let sent = connection.pipe::<()>(&batch.commands()).await;
+        // also after an error: a part may be there, and our own writes are reported to nobody
         batch.queues.keys().for_each(|queue| self.redis.wakes().pushed(queue));
         if !batch.scheduled.is_empty() {
             self.redis.wakes().scheduled();
         }
-        Ok(())
+        sent.map_err(|error| batch.explain(error))
     }
 }
 
@@ -230,6 +231,18 @@ impl Batch {
             pipe.ignore();
         }
         pipe
+    }
+
+    /// Commands fail one by one: nothing is enqueued only if every push was refused.
+    fn explain(&self, error: RedisError) -> EnqueueError {
+        let first = usize::from(!self.queues.is_empty()); // the one before it is the SADD
+        let pushes = self.queues.len() + usize::from(!self.scheduled.is_empty());
+        let refused = link::refused(&error);
+        let failed = refused.iter().filter(|index| **index >= first).count();
+        match refused.is_empty() || failed == pushes {
+            true => error.into(),
+            false => EnqueueError::Unknown(link::reason(&error)),
+        }
     }
 }
 

@@ -171,7 +171,8 @@ impl Run {
     async fn load(&self) -> Option<Vec<u8>> {
         let mut read = cmd("HMGET");
         read.arg(keys::iteration(self.delivery.jid())).arg(&["c", "ex", "rt"]);
-        type Saved = (Option<Vec<u8>>, Option<u32>, Option<f64>);
+        // whatever stands there: a reply that does not fit a type is no reason to ask again
+        type Saved = (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
         let (cursor, executions, runtime): Saved = self
             .persist(|lease| {
                 let read = read.clone();
@@ -180,8 +181,8 @@ impl Run {
             .await;
         let mut iteration = self.iteration();
         if !iteration.loaded && iteration.saved.is_none() {
-            iteration.earlier = executions.unwrap_or(0);
-            iteration.runtime = runtime.unwrap_or(0.0);
+            iteration.earlier = number(executions) as u32;
+            iteration.runtime = number(runtime);
         }
         iteration.loaded = true;
         cursor
@@ -262,4 +263,9 @@ impl Run {
     fn iteration(&self) -> MutexGuard<'_, Iteration> {
         self.iteration.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn number(text: Option<Vec<u8>>) -> f64 {
+    let text = text.and_then(|text| String::from_utf8(text).ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or(0.0)
 }

@@ -160,14 +160,16 @@ impl Fetcher {
     /// The queues to look at now, in the order in which to take from them.
     async fn candidates(&mut self, lease: &Lease, dirty: &Dirty) -> RedisResult<Vec<String>> {
         let mut fresh = HashSet::new();
-        if dirty.all || dirty.names {
-            fresh = self.read_names(lease).await?;
-        }
         for key in &dirty.queues {
             let name = key.strip_prefix(keys::QUEUE_PREFIX).unwrap_or(key);
             if self.known.insert(name.to_owned()) {
                 fresh.insert(name.to_owned());
             }
+        }
+        // a name that we added to the set ourselves: that write ended its tracking without a word
+        let added = !fresh.is_empty();
+        if dirty.all || dirty.names || added {
+            fresh.extend(self.read_names(lease).await?);
         }
         if !fresh.is_empty() {
             self.resolve();

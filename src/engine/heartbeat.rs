@@ -53,14 +53,23 @@ impl Pulse {
     /// dead; after an outage of Redis everybody's record has expired.
     pub(crate) fn steady(&self) -> bool {
         let unbroken = *self.unbroken.lock().unwrap_or_else(PoisonError::into_inner);
-        unbroken
-            .is_some_and(|(since, last)| since.elapsed() >= self.ttl && last.elapsed() < self.ttl)
+        unbroken.is_some_and(|(since, last)| {
+            since.elapsed() >= self.ttl && last.elapsed() < self.longest_gap()
+        })
+    }
+
+    /// Between two beats. Well under the lifetime: after an outage almost as long, a peer whose
+    /// last beat was a little earlier, or whose connection comes back a little later, has expired.
+    fn longest_gap(&self) -> Duration {
+        self.ttl / 2
     }
 
     fn beaten(&self) {
         let mut unbroken = self.unbroken.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let since = unbroken.filter(|(_, last)| last.elapsed() < self.ttl).map(|(since, _)| since);
+        let since = unbroken
+            .filter(|(_, last)| last.elapsed() < self.longest_gap())
+            .map(|(since, _)| since);
         *unbroken = Some((since.unwrap_or(now), now));
     }
 
@@ -201,7 +210,12 @@ impl Beats<'_> {
         if let Some(increments) = &self.unsent {
             put_counters(&mut script, increments, self.redis.clock().now());
         }
-        self.redis.connection().await?.run(&script).await
+        match self.redis.connection().await {
+            Ok(own) => own.run(&script).await,
+            // small plans run out of connections: better a beat that a busy runtime may delay
+            // than a living process that looks dead
+            Err(_) => self.heartbeat.session.redis.connection().await?.run(&script).await,
+        }
     }
 
     fn put_head(&self, script: &mut ScriptInvocation<'_>, busy: usize) {
@@ -251,5 +265,22 @@ fn put_counters(script: &mut ScriptInvocation<'_>, increments: &Increments, now:
     }
     for (name, by) in &increments.events {
         script.arg(keys::COUNTERS).arg(*name).arg(*by).arg(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_makes_us_wait_a_full_lifetime_again() {
+        let pulse = Pulse::new(Duration::from_millis(200));
+        let pause = |ms| thread::sleep(Duration::from_millis(ms));
+        pulse.beaten();
+        pause(150); // Redis was away for almost a lifetime
+        pulse.beaten();
+        pause(60);
+        pulse.beaten();
+        assert!(!pulse.steady());
     }
 }

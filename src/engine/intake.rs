@@ -32,15 +32,18 @@ impl Intake {
         let mut next_poll = Instant::now();
         loop {
             let ready = async {
-                let poll = self.woken(next_poll).await;
+                self.woken(next_poll).await;
                 let permits = self.free_permits().await;
-                (poll, permits, self.processor.session.lease_after(0).await)
+                (permits, self.processor.session.lease_after(0).await)
             };
             // only the waiting may be cut short; a fetch once sent is awaited
-            let (poll, permits, lease) = tokio::select! {
+            let (permits, lease) = tokio::select! {
                 ready = ready => ready,
                 () = lifecycle.reached(Phase::Quiet) => return,
             };
+            // by the clock alone: under a backlog some queue is always dirty, and one whose
+            // notice was missed would wait until there is none
+            let poll = Instant::now() >= next_poll;
             let deliveries = self.fetcher.fetch(&lease, permits.num_permits(), poll).await;
             let found = !deliveries.is_empty();
             self.start(deliveries, permits);
@@ -55,16 +58,15 @@ impl Intake {
         }
     }
 
-    /// Waits for a change or the time of the next look at everything; true for the latter.
-    async fn woken(&self, next_poll: Instant) -> bool {
+    /// Waits for a change or the time of the next look at everything.
+    async fn woken(&self, next_poll: Instant) {
         let wakes = self.processor.session.redis.wakes();
-        while !wakes.any() {
+        while !wakes.any() && Instant::now() < next_poll {
             tokio::select! {
                 () = wakes.fetcher() => {}
-                () = sleep_until(next_poll) => return true,
+                () = sleep_until(next_poll) => {}
             }
         }
-        false
     }
 
     /// Between two looks at everything: some seconds, or often where the server tells nothing.

@@ -14,7 +14,7 @@ use super::finish::Finisher;
 use super::inflight::Delivery;
 use super::lifecycle::Lifecycle;
 use super::middleware::{Call, Chain};
-use super::payload::{Head, Payload, known_as};
+use super::payload::{Head, Payload, known_as, new_jid};
 use super::registry::{Handler, Handlers, Performing};
 use super::retry::{self, Failure, Fate, Moment, Retry, Stop};
 use super::session::Session;
@@ -32,6 +32,9 @@ pub(crate) struct Processor {
     /// Set before runs are aborted: then a run without outcome is no failure.
     pub(crate) aborting: AtomicBool,
 }
+
+/// A limit this long is none; added to a point in time, it could overflow.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// How a run ended.
 enum Outcome {
@@ -68,7 +71,8 @@ impl Processor {
         let last = retry::last_chance(head.retry(), handler.retry, head.failures());
         let attempt = (head.failures().saturating_add(1), last);
         let run = Run::new(delivery.clone(), attempt, self.lifecycle.clone(), self.session.clone());
-        let limit = handler.timeout.or(self.job_timeout).filter(|limit| !limit.is_zero());
+        let limit = handler.timeout.or(self.job_timeout);
+        let limit = limit.filter(|limit| !limit.is_zero() && *limit < FOREVER);
         let args = head.args.unwrap_or("[]");
         let begin = AssertUnwindSafe(|| self.begin(handler, &run, args));
         let outcome = match std::panic::catch_unwind(begin) {
@@ -136,11 +140,11 @@ impl Processor {
                 self.counters.event("interrupted", 1);
                 Fate::Return
             }
-            Stop::LostLease => Fate::Lost,
-            Stop::Snooze(pause) => Fate::Snooze {
-                at: now + pause.as_secs_f64(),
-                payload: with_jid(&delivery.raw, delivery.jid()),
-            },
+            // if Redis agrees, this does nothing; if not, the job must not vanish
+            Stop::LostLease => Fate::Return,
+            Stop::Snooze(pause) => {
+                Fate::Snooze { at: now + pause.as_secs_f64(), payload: with_jid(&delivery.raw) }
+            }
         }
     }
 
@@ -237,9 +241,10 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// The same bytes, but never without a jid: equal members of a sorted set would become one.
-fn with_jid(raw: &[u8], jid: &str) -> Vec<u8> {
+/// A fresh one: what `known_as` makes of equal bytes is equal again.
+fn with_jid(raw: &[u8]) -> Vec<u8> {
     match Payload::parse(raw) {
-        Ok(payload) if payload.jid().is_empty() => payload.with("jid", jid).to_bytes(),
+        Ok(payload) if payload.jid().is_empty() => payload.with("jid", new_jid()).to_bytes(),
         _ => raw.to_vec(),
     }
 }

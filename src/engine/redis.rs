@@ -390,18 +390,31 @@ fn breaks_connection(error: &RedisError) -> bool {
         "NOAUTH",
         "WRONGPASS",
     ];
-    let code = error.code().is_some_and(|code| CODES.contains(&code));
+    let code = code(error).is_some_and(|code| CODES.contains(&&*code));
     code || error.is_io_error() || error.is_unrecoverable_error()
+}
+
+/// The code of the server's answer, if there was one; of a pipeline the first. (The crate's own
+/// `code` is silent on a pipeline's errors, but for the few codes that it knows by name.)
+pub(crate) fn code(error: &RedisError) -> Option<String> {
+    let first = || error.clone().into_server_errors()?.first().map(|(_, e)| e.code().to_owned());
+    error.code().map(str::to_owned).or_else(first)
+}
+
+/// Which commands of a pipeline the server refused; empty if that is not known.
+pub(crate) fn refused(error: &RedisError) -> Vec<usize> {
+    let errors = error.clone().into_server_errors();
+    errors.map_or(Vec::new(), |errors| errors.iter().map(|(index, _)| *index).collect())
 }
 
 /// Whether the server may have executed a request that ended with this error.
 pub(crate) fn in_doubt(error: &RedisError) -> bool {
-    error.code().is_none() && !is_unavailable(error)
+    code(error).is_none() && !is_unavailable(error)
 }
 
 /// Whether Redis refused a write because it is full.
 pub(crate) fn is_full(error: &RedisError) -> bool {
-    error.code() == Some("OOM") || error.to_string().contains("OOM command not allowed")
+    code(error).as_deref() == Some("OOM")
 }
 
 const UNAVAILABLE: &str = "Redis is not reachable";
@@ -426,7 +439,7 @@ fn lacks_resp3(error: &RedisError) -> bool {
 
 /// An error in words that help and give nothing away.
 pub(crate) fn reason(error: &RedisError) -> String {
-    match error.code() {
+    match code(error).as_deref() {
         Some("NOAUTH") => "the server wants a password (NOAUTH): put it into the URL".to_owned(),
         Some("WRONGPASS") => "the server refused user or password (WRONGPASS)".to_owned(),
         _ => {

@@ -79,8 +79,6 @@ pub(crate) enum Fate {
     Return,
     /// It waits in the scheduled set until `at`.
     Snooze { at: f64, payload: Vec<u8> },
-    /// Somebody else has it.
-    Lost,
 }
 
 /// Facts about the moment of a failure.

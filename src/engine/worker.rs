@@ -102,7 +102,10 @@ impl Worker {
             up = self.redis.up() => up?,
             () = lifecycle.stopping() => return Ok(()),
         }
-        self.redis.introduce().await;
+        tokio::select! {
+            () = self.redis.introduce() => {}
+            () = lifecycle.stopping() => return Ok(()),
+        }
         let WorkerOptions { concurrency, queues, shutdown_timeout, .. } = &self.options;
         tracing::info!(
             "ready: {concurrency} jobs at once from the queues {queues}, {} s to finish at a stop",
@@ -197,18 +200,20 @@ impl Engine {
     async fn stop(&mut self) {
         let began = Instant::now();
         let deadline = began + self.options.shutdown_timeout;
-        let end = deadline + Duration::from_millis(800);
+        // the last 250 ms are the give-back's: nothing before it may use them up
+        let (last, end) =
+            (deadline + Duration::from_millis(550), deadline + Duration::from_millis(800));
         tracing::info!(running = self.inflight.busy().len(), "stopping: no new jobs from now on");
         // a fetch under way is awaited; what it brings goes straight back
-        until(end, wait(self.intake.take())).await;
+        until(last, wait(self.intake.take())).await;
         until(deadline, self.all_ended()).await;
         let aborted = self.inflight.busy().len();
         self.processor.aborting.store(true, Ordering::Release);
         self.inflight.abort_all();
-        until((Instant::now() + Duration::from_millis(500)).min(end), self.all_ended()).await;
-        until(end, self.processor.finisher.drained()).await;
+        until((Instant::now() + Duration::from_millis(500)).min(last), self.all_ended()).await;
+        until(last, self.processor.finisher.drained()).await;
         self.pulse.stop();
-        until(end, wait(self.heartbeat.take())).await;
+        until(last, wait(self.heartbeat.take())).await;
         let given_back = until(end, giveback::run(&self.processor.session, &self.inflight)).await;
         let seconds = format!("{:.1}", began.elapsed().as_secs_f32());
         match given_back {

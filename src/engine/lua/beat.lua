@@ -30,7 +30,8 @@ at = at + 1 + tonumber(ARGV[at])
 if redis.call('HGET', identity, 'beats') ~= ARGV[4] then
   for i = at, #ARGV, 4 do
     local key, field, by, expiry = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-    if field == '' then redis.call('INCRBY', key, by) else redis.call('HINCRBY', key, field, by) end
+    -- pcall: a counter that is none (somebody's SET) must not look like a failed heartbeat
+    if field == '' then redis.pcall('INCRBY', key, by) else redis.pcall('HINCRBY', key, field, by) end
     if expiry ~= '0' then redis.call('EXPIRE', key, expiry) end
   end
   redis.call('HSET', identity, 'beats', ARGV[4])

@@ -14,7 +14,14 @@ for k, key in ipairs(KEYS) do
   local name = ARGV[7 + k]
   while left > 0 and budget > 0 do
     local jobs = redis.pcall('RPOP', key, math.min(left, step))
-    if not jobs or jobs.err then break end -- empty, or no list at all: on to the next
+    if not jobs then break end -- empty: on to the next
+    if jobs.err then
+      -- no list at all, or not for us: on to the next. Anything else concerns the server, and
+      -- must not look like empty queues
+      local here = string.find(jobs.err, '^WRONGTYPE') or string.find(jobs.err, '^NOPERM')
+      if here or serial > 0 then break end
+      return jobs
+    end
     local record = {}
     for i, raw in ipairs(jobs) do
       record[2 * i - 1] = batch .. ':' .. (serial + i)

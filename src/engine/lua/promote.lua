@@ -2,24 +2,25 @@
 -- it, so several processes may try at once and a crash loses nothing.
 -- ARGV: timed set, queues set, prefix of queue keys, dead set, now,
 --       then triples: member as it stands, payload to push, queue ('' = no job: to the dead set)
--- returns: the number of members moved
+-- returns: the number of members moved; an error if one could not be: that one is tried again
+--          after a minute, so that it does not stand before the others
 local function move(member, payload, queue)
   if queue == '' then return redis.pcall('ZADD', ARGV[4], ARGV[5], member) end
   redis.pcall('SADD', ARGV[2], queue)
   return redis.pcall('LPUSH', ARGV[3] .. queue, payload)
 end
 
-local moved = 0
+local moved, failed = 0, nil
 for at = 6, #ARGV, 3 do
   local member = ARGV[at]
-  local score = redis.call('ZSCORE', ARGV[1], member)
-  if score and redis.call('ZREM', ARGV[1], member) == 1 then
+  if redis.call('ZREM', ARGV[1], member) == 1 then
     local done = move(member, ARGV[at + 1], ARGV[at + 2])
     if type(done) == 'table' and done.err then
-      redis.call('ZADD', ARGV[1], score, member)
-      return done
+      redis.call('ZADD', ARGV[1], ARGV[5] + 60, member)
+      failed = done
+    else
+      moved = moved + 1
     end
-    moved = moved + 1
   end
 end
-return moved
+return failed or moved
