@@ -8,11 +8,12 @@ use std::time::{Duration, SystemTime};
 use redis::{Pipeline, RedisError};
 
 use super::clock;
+use super::errors;
 use super::job::{Job, encode};
 use super::keys;
 use super::middleware::{Chain, Rest};
 use super::payload::{Payload, Seconds, new_jid};
-use super::redis::{self as link, Redis};
+use super::redis::Redis;
 use super::retry::Retry;
 
 /// Pushes jobs to Redis; clones share one connection.
@@ -61,14 +62,14 @@ impl std::error::Error for EnqueueError {}
 
 impl From<RedisError> for EnqueueError {
     fn from(error: RedisError) -> Self {
-        if link::is_full(&error) {
+        if errors::is_full(&error) {
             EnqueueError::Full
-        } else if link::is_unavailable(&error) {
-            EnqueueError::Unavailable(link::reason(&error))
-        } else if link::in_doubt(&error) {
-            EnqueueError::Unknown(link::reason(&error))
+        } else if errors::is_unavailable(&error) {
+            EnqueueError::Unavailable(errors::reason(&error))
+        } else if errors::in_doubt(&error) {
+            EnqueueError::Unknown(errors::reason(&error))
         } else {
-            EnqueueError::Unavailable(link::reason(&error))
+            EnqueueError::Unavailable(errors::reason(&error))
         }
     }
 }
@@ -155,12 +156,12 @@ impl Client {
     async fn prepare(&self, payloads: Vec<Payload>) -> Result<Vec<Payload>, EnqueueError> {
         let mut ready = Vec::with_capacity(payloads.len());
         for mut payload in payloads {
-            if payload.jid().is_empty() {
-                payload.set("jid", new_jid());
-            }
             if !self.chain.is_empty() {
                 let end = Box::new(|payload| Box::pin(async { Ok(payload) }) as _);
                 payload = self.chain.run(payload, end).await?;
+            }
+            if payload.jid().is_empty() {
+                payload.set("jid", new_jid());
             }
             validate(&payload)?;
             ready.push(payload);
@@ -237,11 +238,11 @@ impl Batch {
     fn explain(&self, error: RedisError) -> EnqueueError {
         let first = usize::from(!self.queues.is_empty()); // the one before it is the SADD
         let pushes = self.queues.len() + usize::from(!self.scheduled.is_empty());
-        let refused = link::refused(&error);
+        let refused = errors::refused(&error);
         let failed = refused.iter().filter(|index| **index >= first).count();
         match refused.is_empty() || failed == pushes {
             true => error.into(),
-            false => EnqueueError::Unknown(link::reason(&error)),
+            false => EnqueueError::Unknown(errors::reason(&error)),
         }
     }
 }

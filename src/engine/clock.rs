@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The local clock corrected by the skew last measured against the Redis server.
 #[derive(Clone, Default)]
@@ -17,10 +17,13 @@ impl Clock {
         (local_micros() + self.skew_micros.load(Ordering::Relaxed)) as f64 / 1e6
     }
 
-    /// Takes over what `TIME` answered just now.
-    pub(crate) fn set(&self, (seconds, micros): (i64, i64)) {
-        let skew = seconds * 1_000_000 + micros - local_micros();
-        self.skew_micros.store(skew, Ordering::Relaxed);
+    /// Takes over what `TIME` answered just now, asked `round_trip` ago: about half-way between.
+    /// A slow answer says too little about the time to be worth it.
+    pub(crate) fn set(&self, (seconds, micros): (i64, i64), round_trip: Duration) {
+        if round_trip < Duration::from_secs(1) {
+            let server = seconds * 1_000_000 + micros + round_trip.as_micros() as i64 / 2;
+            self.skew_micros.store(server - local_micros(), Ordering::Relaxed);
+        }
     }
 }
 
@@ -28,7 +31,7 @@ fn local_micros() -> i64 {
     epoch(SystemTime::now()).as_micros() as i64
 }
 
-fn epoch(time: SystemTime) -> std::time::Duration {
+fn epoch(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
@@ -45,7 +48,7 @@ mod tests {
     fn follows_the_server() {
         let clock = Clock::default();
         let here = clock.now();
-        clock.set((here as i64 + 3_600, 0));
+        clock.set((here as i64 + 3_600, 0), Duration::ZERO);
         assert!((clock.now() - here - 3_600.0).abs() < 5.0);
     }
 }

@@ -35,7 +35,8 @@ impl<A> JobContext<A> {
         JobContext { app, run }
     }
 
-    /// The job's id: the same on every attempt.
+    /// The job's id: the same on every attempt. (A client that pushed the job without one gets
+    /// its jobs run all the same, but without cursor; the id is made up at the first failure.)
     pub fn jid(&self) -> &str {
         self.run.delivery.jid()
     }
@@ -113,11 +114,20 @@ impl<A> JobContext<A> {
     }
 }
 
+/// What the payload says about a run.
+pub(crate) struct Standing {
+    pub(crate) attempt: u32,
+    pub(crate) last: bool,
+    pub(crate) anonymous: bool,
+}
+
 /// One run of a delivery: what the engine and the job share about it.
 pub(crate) struct Run {
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) attempt: u32,
     pub(crate) last: bool,
+    /// Pushed without a jid: another payload may have the same bytes, so it can have no cursor.
+    pub(crate) anonymous: bool,
     lifecycle: Lifecycle,
     session: Arc<Session>,
     iteration: Mutex<Iteration>,
@@ -139,7 +149,7 @@ struct Iteration {
 impl Run {
     pub(crate) fn new(
         delivery: Arc<Delivery>,
-        (attempt, last): (u32, bool),
+        Standing { attempt, last, anonymous }: Standing,
         lifecycle: Lifecycle,
         session: Arc<Session>,
     ) -> Arc<Run> {
@@ -154,7 +164,7 @@ impl Run {
             progress: None,
         };
         let iteration = Mutex::new(iteration);
-        Arc::new(Run { delivery, attempt, last, lifecycle, session, iteration })
+        Arc::new(Run { delivery, attempt, last, anonymous, lifecycle, session, iteration })
     }
 
     /// When the job last showed progress: its start or its last checkpoint.
@@ -169,6 +179,9 @@ impl Run {
     }
 
     async fn load(&self) -> Option<Vec<u8>> {
+        if self.anonymous {
+            return None;
+        }
         let mut read = cmd("HMGET");
         read.arg(keys::iteration(self.delivery.jid())).arg(&["c", "ex", "rt"]);
         // whatever stands there: a reply that does not fit a type is no reason to ask again
@@ -209,12 +222,15 @@ impl Run {
     }
 
     async fn save(&self, cursor: Vec<u8>) -> anyhow::Result<()> {
+        if self.anonymous {
+            return Ok(());
+        }
         loop {
             let saved: i64 = self.persist(|lease| self.save_script(lease, &cursor)).await;
             match saved {
                 1 => break,
                 0 => bail!(Stop::LostLease),
-                _ => self.session.renew(), // another lease by now: try with that
+                _ => {} // another lease by now: try with that
             }
             tokio::task::yield_now().await;
         }
@@ -238,7 +254,11 @@ impl Run {
         script.arg(self.delivery.field.to_string());
         script.arg(keys::iteration(jid)).arg(keys::ITERATION_TTL.as_secs()).arg(cursor);
         script.arg(executions).arg(runtime).arg(keys::RESCUES).arg(jid).arg(progress);
-        lease.connection.run(&script).await
+        let saved = lease.connection.run(&script).await?;
+        if saved == -1 {
+            self.session.renew_if(lease.number);
+        }
+        Ok(saved)
     }
 
     /// Asks Redis until it answers: an outage makes a job wait, not fail.

@@ -86,7 +86,7 @@ impl Fetcher {
         let (deliveries, drained) = match result {
             Ok(Some(reply)) => self.read(reply, &queues),
             Ok(None) => {
-                self.session.renew(); // our lease is gone: nothing was taken
+                self.session.renew_if(lease.number); // it is gone: nothing was taken
                 (Vec::new(), false)
             }
             Err(error) => {

@@ -119,8 +119,7 @@ impl Heartbeat {
     }
 
     async fn run(self) {
-        let main = &self.session.redis;
-        let redis = Redis::with_clock(main.options().clone(), main.clock().clone());
+        let redis = self.session.redis.second();
         let mut beats =
             Beats { heartbeat: &self, redis, unsent: None, number: 0, rtt: Duration::ZERO };
         let (mut beat, mut commands) =
@@ -184,19 +183,19 @@ impl Beats<'_> {
             self.unsent = Some(session.counters.take());
             self.number += 1;
         }
-        let sent = Instant::now();
+        let (sent, lease) = (Instant::now(), session.number());
         let time = self.send().await;
         self.rtt = sent.elapsed();
         match time {
             Ok(Some(time)) => {
-                session.redis.clock().set(time);
+                session.redis.clock().set(time, self.rtt);
                 self.unsent = None;
                 self.heartbeat.pulse.beaten();
             }
             Ok(None) => {
                 // no record: we were taken for dead, or never registered; peers may have our jobs
                 self.heartbeat.pulse.broken();
-                session.renew();
+                session.renew_if(lease);
             }
             Err(error) => tracing::debug!(%error, "a heartbeat failed"),
         }

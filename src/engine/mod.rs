@@ -16,8 +16,8 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `payload` `lifecycle` `queues` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `wakes` `process` `retry` |
-//! | the connection, and the right to take jobs on it | `redis` `session` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `payload` `lifecycle` `queues` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `wakes` `errors` `process` `retry` |
+//! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `session` |
 //! | what authors of jobs see | `context` `middleware` `job` `client` |
 //! | one verb each | `fetch` `finish` `giveback` `heartbeat` `reaper` `poller` `cron` |
 //! | one job; all of them; the process | `registry` `processor` `intake` `worker` |
@@ -25,9 +25,12 @@
 mod address;
 mod client;
 mod clock;
+mod connect;
+mod connection;
 mod context;
 mod counters;
 mod cron;
+mod errors;
 mod fetch;
 mod finish;
 mod giveback;
@@ -55,13 +58,15 @@ mod wakes;
 mod worker;
 
 pub use client::{Client, EnqueueError, PushNext};
+pub use connection::RedisOptions;
 pub use context::JobContext;
+pub use errors::is_full;
 pub use job::Job;
 pub use lifecycle::{Lifecycle, Phase};
 pub use middleware::{Call, Next};
 pub use payload::Payload;
 pub use queues::QueueList;
-pub use redis::{Redis, RedisOptions};
+pub use redis::Redis;
 pub use registry::Registry;
 pub use retry::{Retry, Stop};
 pub use server::ServerInfo;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::{Instant, sleep_until};
 
-use super::context::Run;
+use super::context::{Run, Standing};
 use super::counters::Counters;
 use super::finish::Finisher;
 use super::inflight::Delivery;
@@ -69,8 +69,11 @@ impl Processor {
             );
         };
         let last = retry::last_chance(head.retry(), handler.retry, head.failures());
-        let attempt = (head.failures().saturating_add(1), last);
-        let run = Run::new(delivery.clone(), attempt, self.lifecycle.clone(), self.session.clone());
+        let attempt = head.failures().saturating_add(1);
+        let anonymous = head.jid.as_deref().is_none_or(str::is_empty);
+        let standing = Standing { attempt, last, anonymous };
+        let run =
+            Run::new(delivery.clone(), standing, self.lifecycle.clone(), self.session.clone());
         let limit = handler.timeout.or(self.job_timeout);
         let limit = limit.filter(|limit| !limit.is_zero() && *limit < FOREVER);
         let args = head.args.unwrap_or("[]");

@@ -1,6 +1,7 @@
 //! The Lua scripts. Each says in its head what it takes and returns; all of them begin with a
 //! write that a full server lets pass (an expiry or a removal), because a script whose first
-//! write adds something is refused there, and none is sent inside MULTI.
+//! write adds something is refused there; but for `cron`, which enqueues. None is sent inside
+//! MULTI.
 
 use std::sync::LazyLock;
 

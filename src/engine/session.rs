@@ -11,11 +11,12 @@ use redis::{RedisResult, cmd};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
 
+use super::connection::Connection;
 use super::counters::Counters;
 use super::inflight::{Delivery, Field, Inflight};
 use super::keys;
 use super::process::{Process, Vitals};
-use super::redis::{Connection, Redis};
+use super::redis::Redis;
 use super::scripts;
 
 /// The right to take jobs: a number that Redis compares, and the connection it was given on.
@@ -65,40 +66,46 @@ impl Session {
         }
     }
 
-    /// Registers anew: Redis does not know this lease, or a batch is in doubt.
+    /// Registers anew: a batch is in doubt.
     pub(crate) fn renew(&self) {
         self.renew.notify_one();
+    }
+
+    /// Registers anew if this is still the lease: Redis does not know it any more.
+    pub(crate) fn renew_if(&self, number: u64) {
+        let current = self.lease.borrow().as_ref().map(|lease| lease.number);
+        if current == Some(number) {
+            self.renew();
+        }
+    }
+
+    /// The number of the lease at the moment; 0 without one.
+    pub(crate) fn number(&self) -> u64 {
+        self.lease.borrow().as_ref().map_or(0, |lease| lease.number)
     }
 
     /// Registers on every new connection and whenever asked to, for the life of the process.
     /// Deliveries of a batch whose reply was lost go to `decided` (an empty list if it took none).
     pub(crate) async fn keep(&self, decided: mpsc::UnboundedSender<Vec<Arc<Delivery>>>) {
         let mut number = 0;
-        let Ok(mut connection) = self.redis.newer_than(0).await else {
-            return;
-        };
-        loop {
+        let mut last = 0;
+        while let Ok(connection) = self.redis.newer_than(last).await {
             number += 1;
-            let registered = self.register(&connection, number, &decided).await;
-            let retry = match registered {
+            match self.register(&connection, number, &decided).await {
                 Ok(()) => {
-                    self.lease.send_replace(Some(Lease { number, connection: connection.clone() }));
-                    None
+                    let lease = Lease { number, connection: connection.clone() };
+                    self.lease.send_replace(Some(lease));
+                    tokio::select! {
+                        () = self.redis.ended(connection.number) => last = connection.number,
+                        () = self.renew.notified() => {}
+                    }
+                    self.lease.send_replace(None);
                 }
                 Err(error) => {
                     tracing::debug!(%error, "registration failed, trying again");
-                    Some(Duration::from_millis(100))
+                    sleep(Duration::from_millis(100)).await;
                 }
-            };
-            tokio::select! {
-                newer = self.redis.newer_than(connection.number) => match newer {
-                    Ok(newer) => connection = newer,
-                    Err(_) => return,
-                },
-                () = self.renew.notified() => {}
-                () = sleep(retry.unwrap_or_default()), if retry.is_some() => {}
             }
-            self.lease.send_replace(None);
         }
     }
 

@@ -69,7 +69,9 @@ impl Wakes {
 
     /// This process pushed to a queue itself.
     pub(crate) fn pushed(&self, queue: &str) {
-        self.queue_key(keys::queue(queue));
+        if !queue.is_empty() {
+            self.queue_key(keys::queue(queue));
+        }
     }
 
     /// This process added to a timed set itself.

@@ -112,11 +112,17 @@ impl Worker {
             shutdown_timeout.as_secs_f32()
         );
         let mut engine = Engine::start(self, lifecycle.clone())?;
-        tokio::select! {
-            () = lifecycle.stopping() => engine.stop().await,
-            ended = engine.parts.join_next() => bail!("a part of the engine ended: {ended:?}"),
+        let ended = tokio::select! {
+            () = lifecycle.stopping() => None,
+            part = engine.parts.join_next() => Some(format!("{part:?}")),
+            _ = &mut engine.heartbeat => Some("the heartbeat".to_owned()),
+        };
+        lifecycle.stop();
+        engine.stop().await;
+        match ended {
+            None => Ok(()),
+            Some(part) => bail!("a part of the engine ended by itself: {part}"),
         }
-        Ok(())
     }
 }
 
@@ -127,8 +133,9 @@ struct Engine {
     inflight: Arc<Inflight>,
     pulse: Arc<Pulse>,
     permits: Arc<Semaphore>,
-    intake: Option<oneshot::Receiver<()>>,
-    heartbeat: Option<oneshot::Receiver<()>>,
+    /// Resolve when the intake and the heartbeat have ended.
+    intake: oneshot::Receiver<()>,
+    heartbeat: oneshot::Receiver<()>,
     parts: JoinSet<()>,
 }
 
@@ -192,7 +199,7 @@ impl Engine {
             let _ = intake_ended.send(());
             std::future::pending().await // its end is no accident
         });
-        let (intake, heartbeat) = (Some(intake_wait), Some(heartbeat.start()?));
+        let (intake, heartbeat) = (intake_wait, heartbeat.start()?);
         Ok(Engine { options, processor, inflight, pulse, permits, intake, heartbeat, parts })
     }
 
@@ -205,7 +212,7 @@ impl Engine {
             (deadline + Duration::from_millis(550), deadline + Duration::from_millis(800));
         tracing::info!(running = self.inflight.busy().len(), "stopping: no new jobs from now on");
         // a fetch under way is awaited; what it brings goes straight back
-        until(last, wait(self.intake.take())).await;
+        until(last, &mut self.intake).await;
         until(deadline, self.all_ended()).await;
         let aborted = self.inflight.busy().len();
         self.processor.aborting.store(true, Ordering::Release);
@@ -213,7 +220,9 @@ impl Engine {
         until((Instant::now() + Duration::from_millis(500)).min(last), self.all_ended()).await;
         until(last, self.processor.finisher.drained()).await;
         self.pulse.stop();
-        until(last, wait(self.heartbeat.take())).await;
+        if !self.heartbeat.is_terminated() {
+            until(last, &mut self.heartbeat).await;
+        }
         let given_back = until(end, giveback::run(&self.processor.session, &self.inflight)).await;
         let seconds = format!("{:.1}", began.elapsed().as_secs_f32());
         match given_back {
@@ -231,12 +240,6 @@ impl Engine {
     async fn all_ended(&self) {
         let all = self.options.concurrency as u32;
         let _ = self.permits.acquire_many(all).await;
-    }
-}
-
-async fn wait(ended: Option<oneshot::Receiver<()>>) {
-    if let Some(ended) = ended {
-        let _ = ended.await;
     }
 }
 

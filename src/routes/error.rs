@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use serde_json::json;
 
-use crate::engine::EnqueueError;
+use crate::engine::{EnqueueError, is_full};
 
 /// What a handler returns instead of an answer.
 #[derive(Debug)]
@@ -88,7 +88,7 @@ impl Error {
 impl From<RedisError> for Error {
     fn from(error: RedisError) -> Error {
         // A full Redis refuses writes with OOM.
-        if error.code() == Some("OOM") {
+        if is_full(&error) {
             return Error::full();
         }
         tracing::warn!("Redis: {error}");

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the engine from the ground up. Each may use those before it.
-const GROUND_UP: [&str; 32] = [
+const GROUND_UP: [&str; 35] = [
     "keys",
     "clock",
     "payload",
@@ -18,8 +18,11 @@ const GROUND_UP: [&str; 32] = [
     "inflight", // plain data and decisions
     "address",
     "wakes",
+    "errors",
     "process",
     "retry",
+    "connection",
+    "connect",
     "redis", // the connection
     "session",
     "context",

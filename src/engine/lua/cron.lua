@@ -6,12 +6,11 @@
 -- returns: 1 if this call enqueued it
 local last = redis.call('HGET', ARGV[1], ARGV[2])
 if last and tonumber(last) >= tonumber(ARGV[3]) then return 0 end
-redis.call('HSET', ARGV[1], ARGV[2], ARGV[3])
-if not last then return 0 end
-redis.call('SADD', ARGV[4], ARGV[5])
-local pushed = redis.pcall('LPUSH', ARGV[6], ARGV[7])
-if type(pushed) == 'table' and pushed.err then
-  redis.call('HSET', ARGV[1], ARGV[2], last)
-  return pushed
+-- the slot last: what fails before it leaves the slot to be tried again. On a full server the
+-- first of these is refused, as any enqueue is there
+if last then
+  redis.call('SADD', ARGV[4], ARGV[5])
+  redis.call('LPUSH', ARGV[6], ARGV[7])
 end
-return 1
+redis.call('HSET', ARGV[1], ARGV[2], ARGV[3])
+return last and 1 or 0

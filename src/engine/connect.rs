@@ -1,0 +1,189 @@
+//! Keeps a connection to Redis: connects, checks the server, publishes, waits for the end, again.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, ProtocolVersion, PushInfo, RedisError, RedisResult};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::clock::Clock;
+use super::connection::{Connection, Shared, State};
+use super::errors::reason;
+use super::server::ServerInfo;
+
+/// Connects, publishes, waits for the end, again; ends when the last handle is gone.
+pub(crate) async fn keep(shared: Weak<Shared>) {
+    let mut outage = Outage::default();
+    let mut number = 0;
+    loop {
+        let Some(strong) = shared.upgrade() else {
+            return;
+        };
+        let attempt = open(&strong, number + 1);
+        let reason: Arc<str> = match timeout(strong.options.deadline, attempt).await {
+            Err(_) => "no answer in time".into(),
+            Ok(Err(Refusal::Later(reason))) => reason.into(),
+            Ok(Err(Refusal::Never(reason))) => {
+                strong.state.send_replace(State::Unusable(reason.into()));
+                return;
+            }
+            Ok(Ok((connection, driver))) => {
+                number += 1;
+                strong.wakes.everything();
+                strong.state.send_replace(State::Up(connection.clone()));
+                let loud = strong.loud;
+                drop(strong);
+                watch_over(&connection, driver, &mut outage, loud).await;
+                "the connection was lost".into()
+            }
+        };
+        let Some(strong) = shared.upgrade() else {
+            return;
+        };
+        outage.begin(&strong, &reason);
+        strong.state.send_replace(State::Down(reason));
+        let pause = outage.pause(strong.options.max_backoff);
+        drop(strong);
+        sleep(pause).await;
+    }
+}
+
+/// How long a connection must live before it counts as recovered: a server that accepts and
+/// closes again is not back.
+const SETTLED: Duration = Duration::from_secs(1);
+/// Managed servers close what is idle for 300 s.
+const PING_EVERY: Duration = Duration::from_secs(60);
+
+async fn watch_over(connection: &Connection, mut driver: Driver, outage: &mut Outage, loud: bool) {
+    if timeout(SETTLED, &mut driver.0).await.is_ok() {
+        return;
+    }
+    outage.over(loud);
+    while timeout(PING_EVERY, &mut driver.0).await.is_err() {
+        let _: RedisResult<()> = connection.query(&redis::cmd("PING")).await; // kills if unanswered
+    }
+}
+
+/// One outage: logged once when it begins and once when it is over, tried ever more slowly.
+#[derive(Default)]
+struct Outage {
+    since: Option<Instant>,
+    attempts: u32,
+}
+
+impl Outage {
+    fn begin(&mut self, shared: &Shared, reason: &str) {
+        if self.since.is_none() {
+            self.since = Some(Instant::now());
+            let address = &shared.options.address;
+            match shared.loud {
+                true => {
+                    tracing::warn!(%address, reason, "Redis is not reachable; trying until it is")
+                }
+                false => tracing::debug!(%address, reason, "a second connection is not to be had"),
+            }
+        }
+    }
+
+    fn over(&mut self, loud: bool) {
+        if let Some(since) = self.since.take().filter(|_| loud) {
+            let seconds = (since.elapsed() - SETTLED.min(since.elapsed())).as_secs_f32();
+            tracing::info!("Redis is back after {seconds:.1} s");
+        }
+        self.attempts = 0;
+    }
+
+    /// 25 ms, doubling up to the cap, with jitter so that a fleet does not come back as one.
+    fn pause(&mut self, cap: Duration) -> Duration {
+        let base = Duration::from_millis(25) * 2u32.pow(self.attempts.min(10));
+        self.attempts += 1;
+        base.min(cap).mul_f64(0.5 + fastrand::f64() / 2.0)
+    }
+}
+
+/// The crate's end of a connection. Dropped, it closes the socket; mere handles would not.
+struct Driver(JoinHandle<()>);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+enum Refusal {
+    Later(String),
+    Never(String),
+}
+
+impl From<RedisError> for Refusal {
+    fn from(error: RedisError) -> Self {
+        Refusal::Later(reason(&error))
+    }
+}
+
+async fn open(shared: &Shared, number: u64) -> Result<(Connection, Driver), Refusal> {
+    let (requests, driver, resp3) = match handshake(shared, ProtocolVersion::RESP3).await {
+        Ok((requests, driver)) => (requests, driver, true),
+        Err(error) if lacks_resp3(&error) => {
+            let (requests, driver) = handshake(shared, ProtocolVersion::RESP2).await?;
+            (requests, driver, false)
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let abort = driver.0.abort_handle();
+    let deadline = shared.options.deadline;
+    let mut connection = Connection { requests, number, tracking: false, driver: abort, deadline };
+    check(&connection, &shared.clock).await?;
+    if resp3 {
+        let mut tracking = redis::cmd("CLIENT");
+        tracking.arg("TRACKING").arg("ON").arg("NOLOOP");
+        connection.tracking = connection.query::<()>(&tracking).await.is_ok();
+    }
+    Ok((connection, driver))
+}
+
+async fn handshake(
+    shared: &Shared,
+    protocol: ProtocolVersion,
+) -> RedisResult<(MultiplexedConnection, Driver)> {
+    let address = &shared.options.address;
+    let stream = address.open().await?;
+    // no response timeout of the crate's: it would drop a reply and keep the connection
+    let mut config =
+        AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    if protocol == ProtocolVersion::RESP3 {
+        let wakes = shared.wakes.clone();
+        config = config.set_push_sender(move |push: PushInfo| {
+            wakes.heard(push);
+            Ok::<(), ()>(())
+        });
+    }
+    let info = address.handshake(protocol);
+    let (requests, driver) = MultiplexedConnection::new_with_config(&info, stream, config).await?;
+    Ok((requests, Driver(tokio::spawn(driver))))
+}
+
+/// Is this a server to work with? A replica or one that still loads is not, for now.
+async fn check(connection: &Connection, clock: &Clock) -> Result<(), Refusal> {
+    let mut facts = redis::pipe();
+    facts.cmd("INFO").cmd("TIME");
+    let asked = Instant::now();
+    let (info, time): (String, (i64, i64)) = connection.pipe(&facts).await?;
+    let info = ServerInfo::parse(&info);
+    if let Some(reason) = info.too_old() {
+        return Err(Refusal::Never(reason));
+    }
+    if let Some(reason) = info.not_ready() {
+        return Err(Refusal::Later(reason));
+    }
+    clock.set(time, asked.elapsed());
+    Ok(())
+}
+
+fn lacks_resp3(error: &RedisError) -> bool {
+    let text = error.to_string();
+    error.code().is_some_and(|code| code != "NOAUTH")
+        && (text.contains("HELLO") || text.contains("unknown command") || text.contains("NOPROTO"))
+}
