@@ -5,3 +5,7 @@
 mod support;
 
 mod flow; // enqueue, run, retry, schedule: the calm case
+mod late_requests; // the server sees a request long after the worker gave it up
+mod lost_replies; // the server executes a step and the worker never learns of it
+mod proxy; // loses replies and delays requests on demand
+mod resp; // RESP, as far as the proxy needs it

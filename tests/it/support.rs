@@ -46,7 +46,8 @@ impl Server {
         let program = ["redis-server", "valkey-server"].into_iter().find(|name| {
             Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok()
         });
-        let mut command = Command::new(program.expect("redis-server on the PATH (bin/test gets it)"));
+        let mut command =
+            Command::new(program.expect("redis-server on the PATH (bin/test gets it)"));
         command.args(["--port", "0", "--dir"]).arg(self.dir.path());
         command.arg("--unixsocket").arg(self.socket()).args(&self.args);
         command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -113,8 +114,13 @@ impl Drop for Server {
 
 /// An engine connection to any URL, impatient as tests are.
 pub fn open(url: &str) -> Redis {
+    impatient(url, Duration::from_secs(2))
+}
+
+/// An engine connection that waits this long for a reply.
+pub fn impatient(url: &str, deadline: Duration) -> Redis {
     let mut options = RedisOptions::parse(url, TlsVerify::Full).expect("a URL");
-    options.deadline = Duration::from_secs(2);
+    options.deadline = deadline;
     options.max_backoff = Duration::from_millis(200);
     Redis::connect(options)
 }
