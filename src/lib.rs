@@ -1,2 +1,14 @@
-//! roustabout
+//! roustabout: a web process and a worker in one crate, with background jobs on Sidekiq's Redis format.
+//!
+//! Yours to edit: [`config`], [`app`], [`routes`], [`jobs`] and what they use. Not yours: [`engine`], which is
+//! replaced as a whole when you upgrade.
+
+pub mod app;
+pub mod boot;
+pub mod config;
+pub mod csv_file;
 pub mod engine;
+pub mod jobs;
+pub mod logging;
+pub mod routes;
+pub mod webhooks;

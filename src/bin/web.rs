@@ -1,2 +1,51 @@
-//! x
-fn main() {}
+//! The web process: takes uploads and shows what becomes of them. Jobs run in `worker`.
+
+use std::io::ErrorKind;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use roustabout::app::App;
+use roustabout::boot;
+use roustabout::config::Config;
+use roustabout::engine::Lifecycle;
+use roustabout::routes::{self, Web};
+
+const HELP: &str = "\
+web: the HTTP side of roustabout
+
+Usage: web [--help | --version]
+
+Everything is configured by environment variables, or a .env file in the working directory:
+PORT (5006), REDIS_URL, API_TOKEN, RUST_LOG and more; the README has the table.
+";
+
+fn main() -> ExitCode {
+    match boot::start("web", HELP) {
+        Ok(config) => boot::end("web", run(config)),
+        Err(code) => code,
+    }
+}
+
+fn run(config: Config) -> Result<(), String> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("no runtime: {error}"))?;
+    let served = runtime.block_on(serve(config));
+    // The check of an upload that was cut off must not hold up the exit.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    served
+}
+
+async fn serve(config: Config) -> Result<(), String> {
+    // First of all: a TERM that comes during the boot must find its handler.
+    let lifecycle = Lifecycle::for_web().map_err(|error| format!("no signal handlers: {error}"))?;
+    let app = App::new(&config).map_err(|error| error.to_string())?;
+    let listener = routes::bind(config.port).await.map_err(|error| match error.kind() {
+        ErrorKind::AddrInUse => format!("PORT: {} is in use by another process", config.port),
+        _ => format!("PORT: cannot listen on {}: {error}", config.port),
+    })?;
+    tracing::info!("listening on http://localhost:{}", config.port);
+    let web =
+        Web { app, lifecycle: lifecycle.clone(), api_token: config.api_token.map(Into::into) };
+    let served = routes::serve(listener, routes::router(web), lifecycle).await;
+    tracing::info!("stopped");
+    served.map_err(|error| error.to_string())
+}

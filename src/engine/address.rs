@@ -34,6 +34,7 @@ enum Place {
 struct Tls {
     name: ServerName<'static>,
     connector: TlsConnector,
+    verify: TlsVerify,
 }
 
 /// Any byte stream to a server.
@@ -61,9 +62,22 @@ impl Address {
         })
     }
 
+    /// Whether the server's certificate is taken as it comes.
+    pub(crate) fn unverified(&self) -> bool {
+        let Place::Tcp { tls: Some(tls), .. } = &self.place else { return false };
+        tls.verify == TlsVerify::None
+    }
+
     /// How the stream is protected, for the line at boot.
-    pub(crate) fn tls(&self) -> bool {
-        matches!(self.place, Place::Tcp { tls: Some(_), .. })
+    pub(crate) fn protection(&self) -> &'static str {
+        match &self.place {
+            Place::Unix(_) => "unix socket",
+            Place::Tcp { tls: None, .. } => "no TLS",
+            Place::Tcp { tls: Some(Tls { verify: TlsVerify::Full, .. }), .. } => "TLS, verified",
+            Place::Tcp { tls: Some(Tls { verify: TlsVerify::None, .. }), .. } => {
+                "TLS, NOT VERIFIED"
+            }
+        }
     }
 
     /// Opens a stream to the server.
@@ -75,7 +89,7 @@ impl Address {
                 stream.set_nodelay(true)?;
                 match tls {
                     None => Ok(Box::new(stream)),
-                    Some(Tls { name, connector }) => {
+                    Some(Tls { name, connector, .. }) => {
                         Ok(Box::new(connector.connect(name.clone(), stream).await?))
                     }
                 }
@@ -117,7 +131,7 @@ fn tcp(url: &Url, verify: Option<TlsVerify>) -> Result<Place, String> {
             let name = ServerName::try_from(host.clone());
             let name = name.map_err(|_| "the host is no valid name for TLS".to_owned())?;
             let config = verify.config().map_err(|error| error.to_string())?;
-            Some(Tls { name, connector: TlsConnector::from(Arc::new(config)) })
+            Some(Tls { name, connector: TlsConnector::from(Arc::new(config)), verify })
         }
     };
     Ok(Place::Tcp { host, port: url.port().unwrap_or(6379), tls })
@@ -157,7 +171,7 @@ mod tests {
         assert_eq!(address.to_string(), "example.com:7000");
         assert_eq!((address.password.as_deref(), address.db), (Some("p@s+s"), 3));
         assert_eq!(address.username, None);
-        assert!(parse("rediss://user:pw@[::1]/").unwrap().tls());
+        assert_eq!(parse("rediss://user:pw@[::1]/").unwrap().protection(), "TLS, NOT VERIFIED");
         assert_eq!(parse("redis://[::1]").unwrap().to_string(), "::1:6379");
         let socket = parse("unix:///tmp/r.sock?db=2").unwrap();
         assert_eq!((socket.to_string().as_str(), socket.db), ("/tmp/r.sock", 2));

@@ -172,8 +172,12 @@ impl Run {
         let mut read = cmd("HMGET");
         read.arg(keys::iteration(self.delivery.jid())).arg(&["c", "ex", "rt"]);
         type Saved = (Option<Vec<u8>>, Option<u32>, Option<f64>);
-        let (cursor, executions, runtime): Saved =
-            self.persist(async |lease| lease.connection.query(&read).await).await;
+        let (cursor, executions, runtime): Saved = self
+            .persist(|lease| {
+                let read = read.clone();
+                async move { lease.connection.query(&read).await }
+            })
+            .await;
         let mut iteration = self.iteration();
         if !iteration.loaded && iteration.saved.is_none() {
             iteration.earlier = executions.unwrap_or(0);
@@ -205,8 +209,7 @@ impl Run {
 
     async fn save(&self, cursor: Vec<u8>) -> anyhow::Result<()> {
         loop {
-            let saved: i64 =
-                self.persist(async |lease| self.save_script(lease, &cursor).await).await;
+            let saved: i64 = self.persist(|lease| self.save_script(lease, &cursor)).await;
             match saved {
                 1 => break,
                 0 => bail!(Stop::LostLease),
@@ -218,7 +221,7 @@ impl Run {
         Ok(())
     }
 
-    async fn save_script(&self, lease: &Lease, cursor: &[u8]) -> RedisResult<i64> {
+    async fn save_script(&self, lease: Lease, cursor: &[u8]) -> RedisResult<i64> {
         let (executions, runtime, progress) = {
             let iteration = self.iteration();
             let progress = iteration.progress.map(|(current, total)| format!("{current}/{total}"));
@@ -238,11 +241,14 @@ impl Run {
     }
 
     /// Asks Redis until it answers: an outage makes a job wait, not fail.
-    async fn persist<T>(&self, request: impl AsyncFn(&Lease) -> RedisResult<T>) -> T {
+    async fn persist<T, Reply>(&self, request: impl Fn(Lease) -> Reply) -> T
+    where
+        Reply: Future<Output = RedisResult<T>>,
+    {
         let mut failed = 0;
         loop {
             let lease = self.session.lease_after(failed).await;
-            match request(&lease).await {
+            match request(lease.clone()).await {
                 Ok(reply) => return reply,
                 Err(error) if error.code().is_none() => failed = lease.number,
                 Err(error) => {

@@ -3,7 +3,6 @@
 //! (the latest one), since what counts is the last slot that Redis remembers.
 
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -15,7 +14,6 @@ use tokio::time::sleep;
 use super::keys;
 use super::payload::{Payload, Seconds, new_jid};
 use super::redis::Redis;
-use super::registry::Handlers;
 use super::scripts;
 
 /// A name, times and a job.
@@ -50,11 +48,11 @@ impl CronLine {
 }
 
 /// Enqueues what is due, for the life of the process.
-pub(crate) async fn run(redis: Redis, handlers: Arc<Handlers>) {
-    let mut tried = vec![0; handlers.cron.len()];
+pub(crate) async fn run(redis: Redis, lines: Vec<CronLine>) {
+    let mut tried = vec![0; lines.len()];
     loop {
         let now = redis.clock().now();
-        for (line, tried) in handlers.cron.iter().zip(&mut tried) {
+        for (line, tried) in lines.iter().zip(&mut tried) {
             let Some(slot) = line.slot(now).filter(|slot| slot > tried) else {
                 continue;
             };
@@ -74,7 +72,7 @@ pub(crate) async fn run(redis: Redis, handlers: Arc<Handlers>) {
                 }
             }
         }
-        let next = handlers.cron.iter().filter_map(|line| line.next(now)).min();
+        let next = lines.iter().filter_map(|line| line.next(now)).min();
         sleep(pause(next, redis.clock().now())).await;
     }
 }

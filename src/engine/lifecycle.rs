@@ -60,13 +60,14 @@ impl Lifecycle {
         Ok(lifecycle)
     }
 
-    /// A web process's: TERM, INT and HUP stop, TSTP is ignored (its default would freeze us).
+    /// A web process's: TERM, INT and HUP stop, TSTP and TTIN are
+    /// ignored (their default would freeze us).
     pub fn for_web() -> io::Result<Lifecycle> {
         let lifecycle = Lifecycle::new();
         let mut term = signal(SignalKind::terminate())?;
         let mut int = signal(SignalKind::interrupt())?;
         let mut hup = signal(SignalKind::hangup())?;
-        let mut ignored = tstp()?;
+        let (mut tstp, mut ttin) = (tstp()?, signal(SignalKind::from_raw(TTIN))?);
         let this = lifecycle.clone();
         tokio::spawn(async move {
             loop {
@@ -74,7 +75,8 @@ impl Lifecycle {
                     Some(()) = term.recv() => this.stop(),
                     Some(()) = int.recv() => this.stop(),
                     Some(()) = hup.recv() => this.stop(),
-                    Some(()) = ignored.recv() => {}
+                    Some(()) = tstp.recv() => {}
+                    Some(()) = ttin.recv() => {}
                     else => return,
                 }
             }

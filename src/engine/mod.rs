@@ -1,4 +1,27 @@
-//! The engine: read it, do not edit it.
+//! The engine: takes jobs from Redis, runs them, and loses none. Read it, do not edit it: an
+//! upgrade replaces this folder as a whole.
+//!
+//! ```text
+//!   Client ── LPUSH ──► queue:NAME ◄────────── poller ◄── retry, schedule (sorted by time)
+//!   (web, jobs, Ruby)       │                    ▲                 ▲
+//!                           │ fetch (one script, │ due             │ failed, snoozed
+//!                           ▼ many jobs)         │                 │
+//!   reaper ──► in-flight hash of the process ────┴──► processor ───┴──► finisher ──► done
+//!   (brings back what      (a copy of each job,       (one task          (removal and  │
+//!    the dead held)         until its end is known)    per job)           outcome: one ▼
+//!                                                                         step)      dead
+//! ```
+//!
+//! From the ground up, each file using only those before it (a test sees to that):
+//!
+//! | what | files |
+//! |---|---|
+//! | names, time, wire form, plain decisions | `keys` `clock` `payload` `lifecycle` `queues` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `wakes` `process` `retry` |
+//! | the connection, and the right to take jobs on it | `redis` `session` |
+//! | what authors of jobs see | `context` `middleware` `job` `client` |
+//! | one verb each | `fetch` `finish` `giveback` `heartbeat` `reaper` `poller` `cron` |
+//! | one job; all of them; the process | `registry` `processor` `intake` `worker` |
+
 mod address;
 mod client;
 mod clock;

@@ -27,8 +27,8 @@ pub(crate) struct Processor {
     pub(crate) finisher: Arc<Finisher>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) lifecycle: Lifecycle,
-    /// For jobs that do not say; zero = none.
-    pub(crate) job_timeout: Duration,
+    /// For jobs that do not say.
+    pub(crate) job_timeout: Option<Duration>,
     /// Set before runs are aborted: then a run without outcome is no failure.
     pub(crate) aborting: AtomicBool,
 }
@@ -68,8 +68,7 @@ impl Processor {
         let last = retry::last_chance(head.retry(), handler.retry, head.failures());
         let attempt = (head.failures().saturating_add(1), last);
         let run = Run::new(delivery.clone(), attempt, self.lifecycle.clone(), self.session.clone());
-        let limit =
-            Some(handler.timeout.unwrap_or(self.job_timeout)).filter(|limit| !limit.is_zero());
+        let limit = handler.timeout.or(self.job_timeout).filter(|limit| !limit.is_zero());
         let args = head.args.unwrap_or("[]");
         let begin = AssertUnwindSafe(|| self.begin(handler, &run, args));
         let outcome = match std::panic::catch_unwind(begin) {

@@ -1,5 +1,6 @@
 //! `QUEUES`: which queues, in which order. Pure: text in, names out.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// A parsed `QUEUES` value: `critical:5,default:2,*,!low*`.
@@ -64,6 +65,9 @@ impl QueueList {
                 (pattern, weight.ok_or(format!("{part:?}: a weight is a number from 1 to 1000"))?)
             }
         };
+        if pattern.contains(char::is_whitespace) {
+            return Err(format!("{pattern:?} has a blank in it: names are separated by commas"));
+        }
         if pattern.is_empty() {
             return Err("a queue name is missing (two commas, or one at an end?)".to_owned());
         }
@@ -101,6 +105,17 @@ impl QueueList {
     /// Whether the order is drawn anew at each fetch.
     pub(crate) fn weighted(&self) -> bool {
         self.weighted
+    }
+}
+
+impl fmt::Display for QueueList {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let entries = self.entries.iter().map(|Entry { pattern, weight }| match self.weighted {
+            true => format!("{pattern}:{weight}"),
+            false => pattern.clone(),
+        });
+        let excluded = self.excluded.iter().map(|pattern| format!("!{pattern}"));
+        f.write_str(&entries.chain(excluded).collect::<Vec<_>>().join(","))
     }
 }
 
@@ -160,7 +175,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_named() {
-        for bad in ["", "a,", "a:x", "a:0", ":3", "!", "a,a", "a:1001"] {
+        for bad in ["", "a,", "a:x", "a:0", ":3", "!", "a,a", "a:1001", "a b"] {
             assert!(bad.parse::<QueueList>().is_err(), "{bad}");
         }
     }

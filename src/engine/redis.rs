@@ -46,11 +46,6 @@ impl RedisOptions {
             max_backoff: Duration::from_secs(3),
         })
     }
-
-    /// Whether the connection is encrypted.
-    pub fn tls(&self) -> bool {
-        self.address.tls()
-    }
 }
 
 /// A handle on the connection; clones share it.
@@ -173,6 +168,25 @@ impl Redis {
     pub async fn server_info(&self) -> RedisResult<ServerInfo> {
         let text: String = self.query(&redis::cmd("INFO")).await?;
         Ok(ServerInfo::parse(&text))
+    }
+
+    /// One line about the server and the way to it, for the log at boot; a warning follows if it
+    /// may throw jobs away.
+    pub async fn introduce(&self) {
+        let Ok(info) = self.server_info().await else { return };
+        let address = &self.inner.options.address;
+        tracing::info!("{}, {}", info.summary(), address.protection());
+        if address.unverified() {
+            tracing::warn!(
+                "REDIS_TLS_VERIFY=none: the connection is encrypted, but anybody could be the server"
+            );
+        }
+        if info.evicts() {
+            tracing::warn!(
+                policy = info.policy,
+                "the server throws keys away when it is full, jobs too: set maxmemory-policy to noeviction"
+            );
+        }
     }
 
     /// A connection with a higher number than this, as soon as there is one.

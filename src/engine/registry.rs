@@ -18,13 +18,13 @@ use super::retry::Retry;
 pub struct Registry<A> {
     app: A,
     handlers: Handlers,
+    lines: Vec<CronLine>,
 }
 
 /// The same without the application's type.
 #[derive(Default)]
 pub(crate) struct Handlers {
     by_class: HashMap<&'static str, Handler>,
-    pub(crate) cron: Vec<CronLine>,
 }
 
 /// How to run the jobs of one class.
@@ -41,7 +41,7 @@ pub(crate) type Performing = BoxFuture<'static, anyhow::Result<()>>;
 impl<A: Clone + Send + Sync + 'static> Registry<A> {
     /// An empty list; `app` is cloned into each job's context.
     pub fn new(app: A) -> Registry<A> {
-        Registry { app, handlers: Handlers::default() }
+        Registry { app, handlers: Handlers::default(), lines: Vec::new() }
     }
 
     /// Adds a job.
@@ -74,14 +74,14 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
         let payload = payload.unwrap_or_else(|error| panic!("cron line {name:?}: {error}"));
         let line = CronLine::new(name, expression, payload);
         let line = line.unwrap_or_else(|error| panic!("cron line {name:?}: {error}"));
-        let twice = self.handlers.cron.iter().any(|other| other.name == name);
+        let twice = self.lines.iter().any(|other| other.name == name);
         assert!(!twice, "two cron lines are named {name:?}");
-        self.handlers.cron.push(line);
+        self.lines.push(line);
         self
     }
 
-    pub(crate) fn into_handlers(self) -> Handlers {
-        self.handlers
+    pub(crate) fn into_parts(self) -> (Handlers, Vec<CronLine>) {
+        (self.handlers, self.lines)
     }
 }
 

@@ -14,7 +14,7 @@ pub struct ServerInfo {
     pub maxmemory: u64,
     /// What happens at the limit; jobs need `noeviction`. Empty if unknown.
     pub policy: String,
-    /// Whether every write goes to a file (`aof`), now and then (`rdb`), or never (`none`).
+    /// Whether every write goes to a file, in words.
     pub durability: &'static str,
     /// Connections in use.
     pub clients: u64,
@@ -50,6 +50,26 @@ impl ServerInfo {
         }
     }
 
+    /// The facts that decide whether jobs are safe there and whether connections last, in one
+    /// line for the log at boot.
+    pub fn summary(&self) -> String {
+        let or =
+            |text: &str, missing: &str| if text.is_empty() { missing } else { text }.to_owned();
+        let version = or(&self.version, "a server of unknown version");
+        let policy = or(&self.policy, "eviction policy unknown");
+        let most = match self.maxclients {
+            0 => String::new(),
+            most => format!(" of {most}"),
+        };
+        let Self { durability, clients, .. } = self;
+        format!("{version}, {durability}, {policy}, {clients}{most} connections")
+    }
+
+    /// Whether the server may throw away jobs when it is full.
+    pub fn evicts(&self) -> bool {
+        !self.policy.is_empty() && self.policy != "noeviction"
+    }
+
     /// Why this server can never serve us, if so.
     pub(crate) fn too_old(&self) -> Option<String> {
         let (valkey, major, minor) = self.release?;
@@ -71,9 +91,9 @@ impl ServerInfo {
 
 fn durability(aof: &str, last_save: &str) -> &'static str {
     match (aof, last_save) {
-        ("1", _) => "aof",
-        ("", "") => "unknown",
-        _ => "no aof", // whether snapshots are configured is not in INFO
+        ("1", _) => "append-only file",
+        ("", "") => "durability unknown",
+        _ => "no append-only file", // whether snapshots are configured is not in INFO
     }
 }
 
@@ -103,7 +123,14 @@ mod tests {
             "redis_version:7.0.15\r\nrole:slave\r\nmaxmemory:26214400\r\naof_enabled:1\r\nmaxclients:20\r\n",
         );
         assert_eq!(info.version, "Redis 7.0.15");
-        assert_eq!((info.maxmemory, info.durability, info.maxclients), (26_214_400, "aof", 20));
+        assert_eq!(
+            (info.maxmemory, info.durability, info.maxclients),
+            (26_214_400, "append-only file", 20)
+        );
+        assert_eq!(
+            info.summary(),
+            "Redis 7.0.15, append-only file, eviction policy unknown, 0 of 20 connections"
+        );
         assert!(info.not_ready().is_some());
     }
 }

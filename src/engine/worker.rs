@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::counters::Counters;
+use super::cron::CronLine;
 use super::fetch::Fetcher;
 use super::finish::Finisher;
 use super::heartbeat::{Heartbeat, Pulse, describe};
@@ -35,8 +36,8 @@ pub struct WorkerOptions {
     pub queues: QueueList,
     /// What running jobs get at a stop before they are given back.
     pub shutdown_timeout: Duration,
-    /// What a job may take unless it says otherwise; zero = no limit.
-    pub job_timeout: Duration,
+    /// What a job may take unless it says otherwise; `None` = no limit.
+    pub job_timeout: Option<Duration>,
     /// Between two heartbeats.
     pub beat: Duration,
     /// How long the record of a silent process lives; after that it counts as dead.
@@ -53,7 +54,7 @@ impl Default for WorkerOptions {
             concurrency: 10,
             queues: QueueList::default(),
             shutdown_timeout: Duration::from_secs(25),
-            job_timeout: Duration::from_secs(1_800),
+            job_timeout: Some(Duration::from_secs(1_800)),
             beat: Duration::from_secs(5),
             ttl: Duration::from_secs(20),
             reap: Duration::from_secs(4),
@@ -67,6 +68,7 @@ pub struct Worker {
     options: WorkerOptions,
     redis: Redis,
     handlers: Arc<Handlers>,
+    lines: Vec<CronLine>,
     chain: Chain<Call, anyhow::Result<()>>,
 }
 
@@ -77,8 +79,8 @@ impl Worker {
         redis: Redis,
         registry: Registry<A>,
     ) -> Worker {
-        let handlers = Arc::new(registry.into_handlers());
-        Worker { options, redis, handlers, chain: Chain::default() }
+        let (handlers, lines) = registry.into_parts();
+        Worker { options, redis, handlers: Arc::new(handlers), lines, chain: Chain::default() }
     }
 
     /// Adds middleware around every run: `async fn(call, next) -> anyhow::Result<()>`. The last
@@ -100,6 +102,12 @@ impl Worker {
             up = self.redis.up() => up?,
             () = lifecycle.stopping() => return Ok(()),
         }
+        self.redis.introduce().await;
+        let WorkerOptions { concurrency, queues, shutdown_timeout, .. } = &self.options;
+        tracing::info!(
+            "ready: {concurrency} jobs at once from the queues {queues}, {} s to finish at a stop",
+            shutdown_timeout.as_secs_f32()
+        );
         let mut engine = Engine::start(self, lifecycle.clone())?;
         tokio::select! {
             () = lifecycle.stopping() => engine.stop().await,
@@ -123,7 +131,7 @@ struct Engine {
 
 impl Engine {
     fn start(worker: Worker, lifecycle: Lifecycle) -> anyhow::Result<Engine> {
-        let Worker { options, redis, handlers, chain } = worker;
+        let Worker { options, redis, handlers, lines, chain } = worker;
         let mut known: Vec<String> = handlers.queues().chain(["default".to_owned()]).collect();
         known.sort();
         known.dedup();
@@ -133,7 +141,7 @@ impl Engine {
             Session::new(redis.clone(), process, inflight.clone(), counters.clone(), options.ttl);
         let finisher = Finisher::new(session.clone(), inflight.clone());
         let processor = Arc::new(Processor {
-            handlers: handlers.clone(),
+            handlers,
             chain,
             session: session.clone(),
             finisher: finisher.clone(),
@@ -169,7 +177,7 @@ impl Engine {
             async move { session.keep(decided).await }
         });
         parts.spawn(async move { finisher.run().await });
-        parts.spawn(timers(redis.clone(), handlers, lifecycle.clone()));
+        parts.spawn(timers(redis.clone(), lines, lifecycle.clone()));
         parts.spawn(reaper::run(session, pulse.clone(), options.reap));
         parts.spawn(dump_on_request(inflight.clone(), lifecycle));
         parts.spawn({
@@ -228,10 +236,10 @@ async fn wait(ended: Option<oneshot::Receiver<()>>) {
 }
 
 /// Due jobs and cron lines, as long as the process takes jobs at all.
-async fn timers(redis: Redis, handlers: Arc<Handlers>, lifecycle: Lifecycle) {
+async fn timers(redis: Redis, lines: Vec<CronLine>, lifecycle: Lifecycle) {
     tokio::select! {
         () = poller::run(redis.clone()) => {}
-        () = cron::run(redis, handlers) => {}
+        () = cron::run(redis, lines) => {}
         () = lifecycle.reached(super::lifecycle::Phase::Quiet) => {}
     }
     std::future::pending().await

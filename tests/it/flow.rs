@@ -16,11 +16,8 @@ async fn jobs_run_once_and_leave_nothing() {
     });
     let (server, diary) = (Server::start().await, Diary::default());
     let client = client(&server);
-    let worker = Running::start(
-        brisk(),
-        server.redis(),
-        Registry::new(diary.clone()).job::<Note>(),
-    );
+    let worker =
+        Running::start(brisk(), server.redis(), Registry::new(diary.clone()).job::<Note>());
     for i in 0..500 {
         client.enqueue(Note { text: i.to_string() }).await.unwrap();
     }
@@ -110,6 +107,8 @@ async fn what_cannot_run_is_kept_with_its_reason() {
     assert_eq!(reasons[1], ("NameError".into(), "uninitialized constant Unknown".into()));
     assert_eq!(reasons[2], ("Panic".into(), "ouch".into()));
     let dead: Vec<Vec<u8>> = server.query("ZRANGE dead 0 -1").await;
-    assert!(dead.contains(&b"\xff\x00".to_vec()) && dead.contains(&b"{\"class\":\"Strict\",".to_vec()));
+    assert!(
+        dead.contains(&b"\xff\x00".to_vec()) && dead.contains(&b"{\"class\":\"Strict\",".to_vec())
+    );
     assert_eq!(server.query::<u64>("HLEN roustabout:counters").await, 1); // buried: 2
 }

@@ -4,6 +4,8 @@
 #[macro_use]
 mod support;
 
+mod layers; // who may import whom
+
 mod flow; // enqueue, run, retry, schedule: the calm case
 mod late_requests; // the server sees a request long after the worker gave it up
 mod lost_replies; // the server executes a step and the worker never learns of it

@@ -1,0 +1,25 @@
+//! What jobs and routes share. Add a mailer or a database pool here: clones must be cheap and share the connection.
+
+use crate::config::Config;
+use crate::engine::{Client, Redis};
+use crate::webhooks::Webhooks;
+
+/// Built once in a process, cloned into every job and request.
+#[derive(Clone)]
+pub struct App {
+    /// Enqueues jobs.
+    pub jobs: Client,
+    /// The process's one connection to Redis.
+    pub redis: Redis,
+    /// Delivers webhooks.
+    pub webhooks: Webhooks,
+}
+
+impl App {
+    /// Returns at once: the connection to Redis is made in the background, and made again whenever it is lost.
+    pub fn new(config: &Config) -> anyhow::Result<App> {
+        let redis = Redis::connect(config.redis.clone());
+        let webhooks = Webhooks::new(config.webhook_key.clone(), config.webhook_allow_private)?;
+        Ok(App { jobs: Client::new(redis.clone()), redis, webhooks })
+    }
+}

@@ -1,0 +1,178 @@
+//! What the environment says, read once at start. Everything configurable is in `Raw`.
+//!
+//! A bad value is one line that names the variable and what it accepts. The line never repeats the value: some are
+//! secrets, and one that was pasted into the wrong variable is a secret too.
+
+mod values;
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::engine::{QueueList, RedisOptions, WorkerOptions};
+use crate::logging::LogFormat;
+use crate::webhooks::SigningKey;
+use values::{api_token, flag, log_format, number, queues, seconds, tls_verify, webhook_key};
+
+/// The settings of one process. Deliberately not `Debug`: half of it is secret.
+pub struct Config {
+    /// Where Redis is, and how much of its certificate to believe.
+    pub redis: RedisOptions,
+    /// The port `web` listens on.
+    pub port: u16,
+    /// Jobs in progress at once in one worker process.
+    pub concurrency: usize,
+    /// The queues a worker takes jobs from.
+    pub queues: QueueList,
+    /// What a stopping worker gives its running jobs.
+    pub shutdown_timeout: Duration,
+    /// How long a job may run; zero is as long as it likes.
+    pub job_timeout: Duration,
+    /// The bearer token of the sample endpoints; without one they answer only this machine.
+    pub api_token: Option<String>,
+    /// Signs outgoing webhooks.
+    pub webhook_key: Option<SigningKey>,
+    /// Deliver to private and loopback addresses too.
+    pub webhook_allow_private: bool,
+    /// The `RUST_LOG` directives.
+    pub log_filter: String,
+    /// Text for people or JSON for machines.
+    pub log_format: LogFormat,
+    /// On a platform's dyno: the log gets its time stamps there, and no colours.
+    pub dyno: bool,
+}
+
+/// What is read: envy matches the field names to upper-case variables. Only strings here, so that the messages are ours.
+#[derive(Default, Deserialize)]
+struct Raw {
+    redis_url: Option<String>,
+    redis_tls_verify: Option<String>,
+    port: Option<String>,
+    concurrency: Option<String>,
+    queues: Option<String>,
+    shutdown_timeout: Option<String>,
+    job_timeout: Option<String>,
+    api_token: Option<String>,
+    webhook_secret: Option<String>,
+    webhook_allow_private: Option<String>,
+    rust_log: Option<String>,
+    log_format: Option<String>,
+    dyno: Option<String>,
+}
+
+/// Known, but without effect in this build. Refused by name: a setting that is silently ignored is worse.
+const NOT_YET: [&str; 9] = [
+    "QUEUE_LIMITS",
+    "STALL_TIMEOUT",
+    "WORKER_HEALTH_PORT",
+    "MEMORY_LIMIT_MB",
+    "WORKER_EMBEDDED",
+    "HIREFIRE_TOKEN",
+    "STUCK_JOB_WEBHOOK",
+    "DASHBOARD_USER",
+    "DASHBOARD_PASSWORD",
+];
+
+const LOCAL_REDIS: &str = "redis://127.0.0.1:6379/0";
+
+impl Config {
+    /// Reads the environment of this process.
+    pub fn from_env() -> Result<Config, String> {
+        Config::from_vars(std::env::vars_os())
+    }
+
+    fn from_vars(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Config, String> {
+        let vars = readable(vars);
+        if let Some(name) = NOT_YET.iter().find(|name| vars.contains_key(**name)) {
+            return Err(format!("{name} is not honoured by this build yet: unset it"));
+        }
+        let redis_url = redis_url(&vars)?;
+        // envy lower-cases names: a stray `port` beside `PORT` would be a duplicate.
+        let upper = vars
+            .into_iter()
+            .filter(|(name, _)| !name.bytes().any(|byte| byte.is_ascii_lowercase()));
+        let raw: Raw = envy::from_iter(upper).map_err(|error| error.to_string())?;
+        Config::from_raw(Raw { redis_url: Some(redis_url), ..raw })
+    }
+
+    fn from_raw(raw: Raw) -> Result<Config, String> {
+        let verify = tls_verify(raw.redis_tls_verify)?;
+        let url = raw.redis_url.unwrap_or_else(|| LOCAL_REDIS.into());
+        Ok(Config {
+            redis: RedisOptions::parse(&url, verify).map_err(|why| format!("REDIS_URL: {why}"))?,
+            port: number("PORT", raw.port, 5006, 1..=65_535)?,
+            concurrency: number("CONCURRENCY", raw.concurrency, 10, 1..=10_000)?,
+            queues: queues(raw.queues)?,
+            shutdown_timeout: seconds("SHUTDOWN_TIMEOUT", raw.shutdown_timeout, 25)?,
+            job_timeout: seconds("JOB_TIMEOUT", raw.job_timeout, 1800)?,
+            api_token: raw.api_token.map(api_token).transpose()?,
+            webhook_key: raw.webhook_secret.map(webhook_key).transpose()?,
+            webhook_allow_private: flag("WEBHOOK_ALLOW_PRIVATE", raw.webhook_allow_private)?,
+            log_filter: raw.rust_log.unwrap_or_else(|| "info".into()),
+            log_format: log_format(raw.log_format)?,
+            dyno: raw.dyno.is_some(),
+        })
+    }
+
+    /// The worker's share, in the engine's words.
+    pub fn worker_options(&self) -> WorkerOptions {
+        WorkerOptions {
+            concurrency: self.concurrency,
+            queues: self.queues.clone(),
+            shutdown_timeout: self.shutdown_timeout,
+            job_timeout: Some(self.job_timeout).filter(|limit| !limit.is_zero()),
+            ..WorkerOptions::default()
+        }
+    }
+}
+
+/// Reads `.env` in the working directory, and only there: a file further up belongs to something else. What is set
+/// already stays. Changes the environment: call it before there are threads.
+pub fn load_dotenv() -> Result<(), String> {
+    match dotenvy::from_path(".env") {
+        Err(dotenvy::Error::LineParse(..)) => Err(".env has a line that is not NAME=value".into()),
+        Err(error) if !error.not_found() => Err(format!(".env cannot be read: {error}")),
+        _ => Ok(()),
+    }
+}
+
+type Vars = HashMap<String, String>;
+
+/// The variables as text, without the empty ones: an empty value means unset.
+///
+/// Lossy, because `env::vars` panics where this ends in the message of whichever parser meets the odd character.
+fn readable(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Vars {
+    vars.into_iter()
+        .map(|(name, value)| {
+            (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+        })
+        .filter(|(_, value)| !value.is_empty())
+        .collect()
+}
+
+/// `REDIS_PROVIDER` is Sidekiq's convention: it holds the *name* of the variable an add-on sets.
+fn redis_url(vars: &Vars) -> Result<String, String> {
+    let name = vars.get("REDIS_PROVIDER").map_or("REDIS_URL", String::as_str);
+    // The commonest mistake is to put the URL itself here, so the value is not repeated unless it can be a name.
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Err(
+            "REDIS_PROVIDER accepts the name of the variable that holds the Redis URL, not a URL"
+                .into(),
+        );
+    }
+    match vars.get(name) {
+        Some(url) => Ok(url.trim().to_owned()),
+        None if vars.contains_key("REDIS_PROVIDER") => {
+            Err(format!("REDIS_PROVIDER names {name}, which is not set"))
+        }
+        None if vars.contains_key("DYNO") => {
+            Err("REDIS_URL is not set: run `heroku addons:create heroku-redis:mini`".into())
+        }
+        None => Ok(LOCAL_REDIS.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+use super::*;
+
+fn config(vars: &[(&str, &str)]) -> Result<Config, String> {
+    Config::from_vars(vars.iter().map(|(name, value)| (name.into(), value.into())))
+}
+
+/// The message `vars` are refused with.
+fn refusal(vars: &[(&str, &str)]) -> String {
+    config(vars).err().unwrap_or_else(|| panic!("{vars:?} was accepted"))
+}
+
+#[test]
+fn an_empty_environment_gives_the_documented_defaults() {
+    let config = config(&[]).unwrap();
+    assert_eq!((config.port, config.concurrency), (5006, 10));
+    assert_eq!(config.shutdown_timeout, Duration::from_secs(25));
+    assert_eq!(config.job_timeout, Duration::from_secs(1800));
+    assert_eq!(config.log_filter, "info");
+    assert_eq!(config.log_format, LogFormat::Text);
+    assert!(config.api_token.is_none() && config.webhook_key.is_none());
+    assert!(!config.webhook_allow_private && !config.dyno);
+}
+
+#[test]
+fn an_empty_value_is_an_unset_one() {
+    let config = config(&[
+        ("PORT", ""),
+        ("API_TOKEN", ""),
+        ("DYNO", ""),
+        ("STALL_TIMEOUT", ""),
+        ("REDIS_PROVIDER", ""),
+    ]);
+    assert_eq!(config.unwrap().port, 5006);
+}
+
+#[test]
+fn good_values_are_taken() {
+    let config = config(&[
+        ("PORT", " 8080 "),
+        ("port", "ignored"),
+        ("CONCURRENCY", "10000"),
+        ("JOB_TIMEOUT", "0"),
+        ("SHUTDOWN_TIMEOUT", "5"),
+        ("WEBHOOK_ALLOW_PRIVATE", "true"),
+        ("WEBHOOK_SECRET", "whsec_AAAA"),
+        ("LOG_FORMAT", "json"),
+        ("REDIS_TLS_VERIFY", "none"),
+        ("DYNO", "web.1"),
+        ("REDIS_PROVIDER", "OTHER_URL"),
+        ("OTHER_URL", "redis://10.0.0.1:6379/0"),
+    ]);
+    let config = config.unwrap();
+    assert_eq!(
+        (config.port, config.concurrency, config.job_timeout),
+        (8080, 10_000, Duration::ZERO)
+    );
+    assert_eq!(config.log_format, LogFormat::Json);
+    assert!(config.webhook_allow_private && config.webhook_key.is_some() && config.dyno);
+}
+
+#[test]
+fn a_bad_value_is_one_line_that_names_the_variable_and_hides_the_value() {
+    for (name, value) in [
+        ("PORT", "0"),
+        ("PORT", "s3cret"),
+        ("PORT", "65536"),
+        ("CONCURRENCY", "0"),
+        ("CONCURRENCY", "10001"),
+        ("CONCURRENCY", "-1"),
+        ("SHUTDOWN_TIMEOUT", "25s"),
+        ("JOB_TIMEOUT", "-1"),
+        ("LOG_FORMAT", "s3cret"),
+        ("WEBHOOK_ALLOW_PRIVATE", "yes"),
+        ("WEBHOOK_SECRET", "whsec_s3cret!"),
+        ("WEBHOOK_SECRET", "s3cret\u{7f}"),
+        ("API_TOKEN", "s3cret token"),
+        ("REDIS_TLS_VERIFY", "s3cret"),
+        ("REDIS_TLS_VERIFY", "sha256:00"),
+        ("REDIS_PROVIDER", "redis://:s3cret@h:1"),
+        ("REDIS_PROVIDER", "NOT_SET"),
+        ("REDIS_URL", "http://:s3cret@h:1"),
+        ("QUEUES", "a b"),
+    ] {
+        let line = refusal(&[(name, value)]);
+        assert!(line.contains(name), "{line} does not name {name}");
+        assert!(!line.contains("s3cret") && !line.contains('\n'), "{line}");
+    }
+}
+
+#[test]
+fn what_is_not_honoured_yet_is_refused_by_name() {
+    for name in NOT_YET {
+        assert!(refusal(&[(name, "1")]).starts_with(name));
+    }
+}
+
+#[test]
+fn a_dyno_without_redis_is_told_the_command() {
+    let line = refusal(&[("DYNO", "web.1")]);
+    assert!(line.contains("heroku addons:create heroku-redis:mini"), "{line}");
+}

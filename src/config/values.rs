@@ -1,0 +1,77 @@
+//! One parser a kind of value. Each says what its variable accepts, and none repeats what it was given.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::engine::{QueueList, TlsVerify};
+use crate::logging::LogFormat;
+use crate::webhooks::SigningKey;
+
+pub(super) fn tls_verify(value: Option<String>) -> Result<TlsVerify, String> {
+    match value.as_deref() {
+        None | Some("full") => Ok(TlsVerify::Full),
+        Some("none") => Ok(TlsVerify::None),
+        Some(pin) if pin.starts_with("sha256:") => {
+            Err("REDIS_TLS_VERIFY=sha256:… is not honoured by this build yet: use full or none"
+                .into())
+        }
+        Some(_) => Err("REDIS_TLS_VERIFY accepts full or none".into()),
+    }
+}
+
+pub(super) fn queues(value: Option<String>) -> Result<QueueList, String> {
+    value.as_deref().unwrap_or("*").parse().map_err(|why| format!("QUEUES: {why}"))
+}
+
+pub(super) fn log_format(value: Option<String>) -> Result<LogFormat, String> {
+    match value.as_deref() {
+        None | Some("text") => Ok(LogFormat::Text),
+        Some("json") => Ok(LogFormat::Json),
+        Some(_) => Err("LOG_FORMAT accepts text or json".into()),
+    }
+}
+
+pub(super) fn flag(name: &str, value: Option<String>) -> Result<bool, String> {
+    match value.as_deref() {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(_) => Err(format!("{name} accepts true or false")),
+    }
+}
+
+/// A token that cannot be sent in a header would lock everybody out.
+pub(super) fn api_token(token: String) -> Result<String, String> {
+    match token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(token),
+        false => Err("API_TOKEN accepts printable ASCII without spaces".into()),
+    }
+}
+
+pub(super) fn webhook_key(secret: String) -> Result<SigningKey, String> {
+    let parsed = SigningKey::parse(&secret);
+    parsed.ok_or_else(|| "WEBHOOK_SECRET accepts printable ASCII, or whsec_ and then base64".into())
+}
+
+pub(super) fn seconds(name: &str, value: Option<String>, default: u64) -> Result<Duration, String> {
+    number(name, value, default, 0..=86_400).map(Duration::from_secs)
+}
+
+pub(super) fn number<T>(
+    name: &str,
+    value: Option<String>,
+    default: T,
+    accepted: RangeInclusive<T>,
+) -> Result<T, String>
+where
+    T: FromStr + PartialOrd + Display,
+{
+    let Some(value) = value else {
+        return Ok(default);
+    };
+    let number = value.trim().parse().ok().filter(|number| accepted.contains(number));
+    number.ok_or_else(|| {
+        format!("{name} accepts a whole number from {} to {}", accepted.start(), accepted.end())
+    })
+}

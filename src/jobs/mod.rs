@@ -1,0 +1,25 @@
+//! The jobs. A new one is a file here and a line in [`registry`].
+
+mod deliver_webhook;
+mod import_csv;
+mod prune_imports;
+pub mod store;
+
+pub use deliver_webhook::DeliverWebhook;
+pub use import_csv::ImportCsv;
+pub use prune_imports::PruneImports;
+
+use crate::app::App;
+use crate::engine::Registry;
+
+/// THE list: a job or cron line that is not here does not exist.
+pub fn registry(app: App) -> Registry<App> {
+    if !app.webhooks.signs() {
+        tracing::warn!("WEBHOOK_SECRET is not set: webhooks are delivered without a signature");
+    }
+    Registry::new(app).job::<ImportCsv>().job::<DeliverWebhook>().job::<PruneImports>().cron(
+        "prune-imports",
+        "0 3 * * *",
+        PruneImports,
+    )
+}

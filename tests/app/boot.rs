@@ -1,0 +1,76 @@
+//! What a start says, and how it ends when it cannot be.
+
+use std::net::TcpListener;
+
+use crate::support::{Redis, Web, program, run};
+
+#[test]
+fn help_and_version_answer_and_bad_usage_is_2() {
+    let redis = Redis::absent();
+    for (argument, code, says) in [
+        ("--help", 0, "PORT"),
+        ("--version", 0, env!("CARGO_PKG_VERSION")),
+        ("--nonsense", 2, "nonsense"),
+        ("extra", 2, "extra"),
+    ] {
+        let mut command = program("web", &redis, &[]);
+        command.arg(argument);
+        let output = run(command);
+        assert_eq!(output.status.code(), Some(code), "{argument}");
+        let said = [output.stdout, output.stderr].concat();
+        assert!(String::from_utf8_lossy(&said).contains(says), "{argument}");
+    }
+}
+
+#[test]
+fn a_bad_setting_is_one_line_and_1() {
+    let redis = Redis::absent();
+    for (name, value, says) in [
+        ("PORT", "s3cret", "PORT accepts"),
+        ("CONCURRENCY", "0", "CONCURRENCY accepts"),
+        ("STALL_TIMEOUT", "60", "STALL_TIMEOUT is not honoured"),
+        ("REDIS_PROVIDER", "redis://:s3cret@h:1", "REDIS_PROVIDER accepts"),
+        ("REDIS_URL", "http://:s3cret@h", "REDIS_URL"),
+        ("RUST_LOG", "s3cret=s3cret", "RUST_LOG accepts"),
+    ] {
+        let output = run(program("web", &redis, &[(name, value)]));
+        let line = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}: {line}");
+        assert!(
+            line.contains(says) && line.lines().count() == 1 && !line.contains("s3cret"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_dyno_without_redis_is_told_the_command() {
+    let redis = Redis::absent();
+    let mut command = program("web", &redis, &[("DYNO", "web.1")]);
+    command.env_remove("REDIS_URL");
+    let output = run(command);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        String::from_utf8(output.stderr)
+            .unwrap()
+            .contains("heroku addons:create heroku-redis:mini")
+    );
+}
+
+#[test]
+fn a_dotenv_in_the_working_directory_fills_what_is_unset() {
+    let redis = Redis::absent();
+    std::fs::write(redis.dir.path().join(".env"), "API_TOKEN=from-the-file\nPORT=1\n").unwrap();
+    let web = Web::start(&redis, &[]);
+    assert_eq!(web.get("/records").status, 401);
+}
+
+#[test]
+fn a_taken_port_is_one_line_and_1() {
+    let taken = TcpListener::bind("[::]:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = run(program("web", &Redis::absent(), &[("PORT", &port), ("RUST_LOG", "off")]));
+    assert_eq!(output.status.code(), Some(1));
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(line.contains(&port) && line.lines().count() == 1, "{line}");
+}

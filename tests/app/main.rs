@@ -1,0 +1,22 @@
+//! The sample app from outside: the real programs, a private Redis, plain HTTP.
+//!
+//! | module | what it shows |
+//! |---|---|
+//! | `boot` | command line, bad settings, a taken port |
+//! | `guard` | who may use the endpoints |
+//! | `upload` | what is taken, and what is refused before anything is stored |
+//! | `import` | what becomes of a file, interrupted or not |
+//! | `outage` | no Redis, a full Redis |
+//! | `stop` | signals, open event streams |
+//! | `webhook` | deliveries, and targets that are refused |
+//! | `http`, `support` | a small HTTP client, private servers |
+
+mod boot;
+mod guard;
+mod http;
+mod import;
+mod outage;
+mod stop;
+mod support;
+mod upload;
+mod webhook;

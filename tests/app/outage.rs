@@ -1,0 +1,43 @@
+//! Without Redis, or with one that is full.
+
+use crate::support::{Redis, Web, wait_for};
+
+#[test]
+fn without_redis_web_serves_and_says_why_it_cannot() {
+    let mut redis = Redis::absent();
+    let web = Web::start(&redis, &[]);
+    assert_eq!(web.get("/health").status, 200);
+    assert_eq!(web.get("/").status, 200);
+    for answer in
+        [web.get("/ready"), web.get("/records"), web.get("/imports/0123456789abcdef01234567")]
+    {
+        assert_eq!(answer.status, 503);
+        assert!(answer.error().contains("Redis"));
+    }
+    let refused = web.import("", "id\n1\n");
+    assert_eq!(refused.status, 503);
+    assert!(refused.header("retry-after").is_some() && refused.error().contains("Redis"));
+    // What is wrong with the file itself is said all the same.
+    assert_eq!(web.import("", "id,id\n1,2\n").status, 400);
+    redis.run();
+    wait_for("web to find Redis", || (web.get("/ready").status == 200).then_some(()));
+    assert_eq!(web.import("", "id\n1\n").status, 202);
+}
+
+#[test]
+fn an_upload_that_would_fill_redis_is_not_begun() {
+    let redis = Redis::start();
+    let web = Web::ready(&redis, &[]);
+    let info: String = redis.ask(&["INFO", "memory"]);
+    let used =
+        info.lines().find_map(|line| line.strip_prefix("used_memory:")).unwrap().trim().to_owned();
+    let limit = used.parse::<usize>().unwrap() + 1024 * 1024;
+    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", &limit.to_string()]);
+    // Five times this is more than a mebibyte.
+    let rows: String = (0..40_000).map(|n| format!("{n},x\n")).collect();
+    let refused = web.import("", format!("id,text\n{rows}"));
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.header("retry-after").is_some() && refused.error().contains("memory"));
+    assert_eq!(redis.ask::<Vec<String>>(&["KEYS", "roustabout:import*"]).len(), 0);
+    assert_eq!(web.import("", "id,text\n1,x\n").status, 202);
+}

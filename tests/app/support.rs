@@ -1,0 +1,170 @@
+//! A private Redis and the real programs, each ended when its test ends.
+
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long anything may take before a test fails. Generous: it is never waited out when things work.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Polls until `check` gives something.
+pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = check() {
+            return found;
+        }
+        assert!(started.elapsed() < DEADLINE, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A Redis of this test's own, on a socket in a directory of its own.
+pub struct Redis {
+    pub dir: TempDir,
+    server: Option<Child>,
+}
+
+impl Redis {
+    /// Only the place: nothing answers there yet.
+    pub fn absent() -> Redis {
+        Redis { dir: TempDir::new().unwrap(), server: None }
+    }
+
+    pub fn start() -> Redis {
+        let mut redis = Redis::absent();
+        redis.run();
+        redis
+    }
+
+    pub fn run(&mut self) {
+        let mut command = Command::new("redis-server");
+        command
+            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
+            .arg(self.socket());
+        command.arg("--dir").arg(self.dir.path()).stdout(Stdio::null());
+        self.server = Some(command.spawn().expect("redis-server on the PATH"));
+        wait_for("redis-server", || self.try_connection());
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.dir.path().join("redis.sock")
+    }
+
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    fn try_connection(&self) -> Option<redis::Connection> {
+        let url = format!("redis+unix://{}", self.socket().display());
+        let mut connection = redis::Client::open(url).ok()?.get_connection().ok()?;
+        redis::cmd("PING").query::<()>(&mut connection).ok().map(|()| connection)
+    }
+
+    /// Asks the server itself.
+    pub fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        let mut connection = self.try_connection().expect("a running Redis");
+        redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).unwrap()
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+}
+
+/// One of the programs with a clean environment, in the directory of its Redis.
+pub fn program(name: &str, redis: &Redis, vars: &[(&str, &str)]) -> Command {
+    let path = match name {
+        "web" => env!("CARGO_BIN_EXE_web"),
+        _ => env!("CARGO_BIN_EXE_worker"),
+    };
+    let mut command = Command::new(path);
+    command.env_clear().env("REDIS_URL", redis.url()).envs(vars.iter().copied());
+    command.current_dir(redis.dir.path()).stdin(Stdio::null());
+    command
+}
+
+/// A program that runs in the background.
+pub struct Process(Child);
+
+impl Process {
+    pub fn spawn(mut command: Command) -> Process {
+        Process(command.stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let sent =
+            Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().unwrap()
+    }
+
+    /// Waits for the end.
+    pub fn end(&mut self) -> ExitStatus {
+        wait_for("the process to exit", || self.exited())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs a program that is to end by itself.
+pub fn run(mut command: Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let status = wait_for("the program to end", || child.try_wait().unwrap());
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    child.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+    child.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+    Output { status, stdout, stderr }
+}
+
+/// A port nobody listens on at this moment.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A running `web`.
+pub struct Web {
+    pub port: u16,
+    pub process: Process,
+}
+
+impl Web {
+    pub fn start(redis: &Redis, vars: &[(&str, &str)]) -> Web {
+        let port = free_port();
+        let mut command = program("web", redis, vars);
+        command.env("PORT", port.to_string());
+        let process = Process::spawn(command);
+        wait_for("web to listen", || TcpStream::connect(("127.0.0.1", port)).ok());
+        Web { port, process }
+    }
+
+    /// One whose connection to Redis is up.
+    pub fn ready(redis: &Redis, vars: &[(&str, &str)]) -> Web {
+        let web = Web::start(redis, vars);
+        wait_for("web to be ready", || (web.get("/ready").status == 200).then_some(()));
+        web
+    }
+}
+
+/// A running `worker`.
+pub fn worker(redis: &Redis, vars: &[(&str, &str)]) -> Process {
+    Process::spawn(program("worker", redis, vars))
+}
