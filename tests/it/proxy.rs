@@ -268,11 +268,10 @@ impl Line {
         self.server.write_all(&held).await.ok()?;
         let mut replies = Vec::new();
         let reply = loop {
-            server.read_buf(&mut replies).await.ok().filter(|n| *n > 0)?;
             match frame(&replies) {
                 Some(end) if replies[0] == b'>' => drop(replies.drain(..end)),
                 Some(end) => break replies[..end].escape_ascii().to_string(),
-                None => {}
+                None => drop(server.read_buf(&mut replies).await.ok().filter(|n| *n > 0)?),
             }
         };
         self.desk.late.lock().expect("no panic").push(reply);
