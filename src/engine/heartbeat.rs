@@ -127,6 +127,9 @@ impl Heartbeat {
             }
             stalled = self.watch_runtime(stalled);
         }
+        if beats.unsent.is_some() {
+            beats.beat().await; // sent before without a reply: later numbers have to wait for it
+        }
         beats.beat().await; // the last numbers
     }
 
