@@ -6,8 +6,12 @@ mod support;
 
 mod layers; // who may import whom
 
+mod child; // a worker process of its own, and its jobs
+mod proxy; // loses replies and delays requests on demand
+mod resp; // RESP, as far as the proxy needs it
+
 mod flow; // enqueue, run, retry, schedule: the calm case
 mod late_requests; // the server sees a request long after the worker gave it up
 mod lost_replies; // the server executes a step and the worker never learns of it
-mod proxy; // loses replies and delays requests on demand
-mod resp; // RESP, as far as the proxy needs it
+mod remote; // quiet, list, and commands through Redis
+mod stops; // TERM: short jobs finish, long ones go back
