@@ -61,6 +61,15 @@ struct Inner {
     clock: Clock,
 }
 
+/// Nobody asks any more: without this, the pings would keep the socket open for ever.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let State::Up(connection) = &*self.state.borrow() {
+            connection.kill();
+        }
+    }
+}
+
 #[derive(Clone)]
 enum State {
     /// No connection, and why.
