@@ -174,14 +174,17 @@ jobs! {
         while !cx.app.gate_is_open().await? {}
         cx.app.note(format!("end {}", this.name)).await
     }
-    // notes each number up to `to` in a set, with a cursor
+    // notes each number up to `to` in a set, with a cursor; slowly until the gate is open
     Count { name: String, to: u32 } |this, cx| {
         let (from, set) = (cx.cursor().await?.unwrap_or(0), format!("test:{}", this.name));
         cx.app.note(format!("start {} at {from}", this.name)).await?;
+        let mut hurry = false;
         for at in from..this.to {
             let () = cx.app.ask(&["SADD", &set, &at.to_string()]).await?;
             cx.checkpoint(at + 1).await?;
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            if !hurry {
+                hurry = cx.app.gate_is_open().await?;
+            }
         }
         cx.app.note(format!("end {}", this.name)).await
     }

@@ -86,7 +86,7 @@ async fn a_checkpoint_after_the_end_writes_nothing() {
     eventually("it is done", async || diary.len() == 1).await;
     eventually("nothing is in flight", async || held(&server).await == 0).await;
     assert_eq!(late(&proxy).await, ":-1\\r\\n");
-    assert!(server.query::<Vec<String>>("KEYS iteration:*").await.is_empty());
+    assert!(server.query::<Vec<String>>("KEYS it-*").await.is_empty());
     worker.stop().await;
     assert_eq!(diary.len(), 1);
 }

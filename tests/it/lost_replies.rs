@@ -90,7 +90,7 @@ async fn all_is_done_once(faults: &[(Kind, Fault)]) {
     let retry: Vec<String> = server.query("ZRANGE retry 0 -1").await;
     assert!(retry.len() == 1 && retry[0].contains("\"retry_count\":0"), "{retry:?}");
     assert_eq!(server.query::<u64>("ZCARD dead").await, 0);
-    let keys: Vec<String> = server.query("KEYS iteration:*").await;
+    let keys: Vec<String> = server.query("KEYS it-*").await;
     assert!(keys.is_empty(), "{keys:?}");
     let runs = QUICK + 2 + LONG; // every outcome is counted once, lost beats or not
     assert_eq!(server.query::<u32>("GET stat:processed").await, runs);
