@@ -17,6 +17,7 @@ mod freeze; // SIGSTOP for longer than the record lives
 mod full_redis; // maxmemory reached, nothing evicted
 mod late_requests; // the server sees a request long after the worker gave it up
 mod lost_replies; // the server executes a step and the worker never learns of it
+mod outage; // the first one back leaves the others alone
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod remote; // quiet, list, and commands through Redis
 mod stops; // TERM: short jobs finish, long ones go back

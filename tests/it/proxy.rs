@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
@@ -117,6 +117,11 @@ impl Proxy {
         self.desk.struck.load(Ordering::Relaxed)
     }
 
+    /// Whether new connections are refused.
+    pub fn shut(&self, shut: bool) {
+        self.desk.shut.store(shut, Ordering::Relaxed);
+    }
+
     /// Lets the delayed requests through.
     pub fn release(&self) {
         self.desk.released.send_replace(true);
@@ -138,6 +143,7 @@ impl Drop for Proxy {
 #[derive(Default)]
 struct Desk {
     orders: Mutex<Vec<(Kind, Fault)>>,
+    shut: AtomicBool,
     chaos: AtomicUsize,
     struck: AtomicUsize,
     released: watch::Sender<bool>,
@@ -177,6 +183,9 @@ impl Desk {
 
 async fn accept(listener: UnixListener, server: impl AsRef<Path>, desk: Arc<Desk>) {
     while let Ok((client, _)) = listener.accept().await {
+        if desk.shut.load(Ordering::Relaxed) {
+            continue;
+        }
         let Ok(server) = UnixStream::connect(&server).await else { continue };
         let (client, server) = (client.into_split(), server.into_split());
         let (expected, held) = (VecDeque::new(), None);
