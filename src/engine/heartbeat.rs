@@ -50,17 +50,21 @@ impl Pulse {
     }
 
     /// Whether our own beats have come through for a full lifetime. Only then is a silent peer
-    /// dead; after an outage of Redis everybody's record has expired.
+    /// dead; after an outage of Redis everybody's record has expired. A gap of half a lifetime
+    /// counts as one: the others' last beats may be older than ours, and they too need time to
+    /// come back.
     pub(crate) fn steady(&self) -> bool {
         let unbroken = *self.unbroken.lock().unwrap_or_else(PoisonError::into_inner);
-        unbroken
-            .is_some_and(|(since, last)| since.elapsed() >= self.ttl && last.elapsed() < self.ttl)
+        unbroken.is_some_and(|(since, last)| {
+            since.elapsed() >= self.ttl && last.elapsed() < self.ttl / 2
+        })
     }
 
     fn beaten(&self) {
         let mut unbroken = self.unbroken.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        let since = unbroken.filter(|(_, last)| last.elapsed() < self.ttl).map(|(since, _)| since);
+        let kept = unbroken.filter(|(_, last)| last.elapsed() < self.ttl / 2);
+        let since = kept.map(|(since, _)| since);
         *unbroken = Some((since.unwrap_or(now), now));
     }
 
