@@ -51,6 +51,15 @@ pub(crate) struct Shared {
     pub(crate) loud: bool,
 }
 
+/// Nobody asks any more: without this, the pings would keep the socket open for ever.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let State::Up(connection) = &*self.state.borrow() {
+            connection.kill();
+        }
+    }
+}
+
 /// What became of the last attempt to connect.
 #[derive(Clone)]
 pub(crate) enum State {

@@ -50,7 +50,9 @@ impl Pulse {
     }
 
     /// Whether our own beats have come through for a full lifetime. Only then is a silent peer
-    /// dead; after an outage of Redis everybody's record has expired.
+    /// dead; after an outage of Redis everybody's record has expired. A gap of half a lifetime
+    /// counts as one: the others' last beats may be older than ours, and they too need time to
+    /// come back.
     pub(crate) fn steady(&self) -> bool {
         let unbroken = *self.unbroken.lock().unwrap_or_else(PoisonError::into_inner);
         unbroken.is_some_and(|(since, last)| {
@@ -134,6 +136,9 @@ impl Heartbeat {
                 () = self.pulse.stop.notified() => break,
             }
             stalled = self.watch_runtime(stalled);
+        }
+        if beats.unsent.is_some() {
+            beats.beat().await; // sent before without a reply: later numbers have to wait for it
         }
         beats.beat().await; // the last numbers
     }

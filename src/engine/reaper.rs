@@ -32,16 +32,13 @@ struct Orphan {
 pub(crate) async fn run(session: Arc<Session>, pulse: Arc<Pulse>, every: Duration) {
     loop {
         sleep(every.mul_f64(0.5 + fastrand::f64())).await;
-        if !pulse.steady() {
-            continue;
-        }
-        if let Err(error) = sweep(&session).await {
+        if let Err(error) = sweep(&session, &pulse).await {
             tracing::debug!(%error, "the sweep for orphans failed, trying again");
         }
     }
 }
 
-async fn sweep(session: &Session) -> RedisResult<()> {
+async fn sweep(session: &Session, pulse: &Pulse) -> RedisResult<()> {
     let mut read = cmd("SMEMBERS");
     read.arg(keys::OWNERS);
     let owners: Vec<String> = session.redis.query(&read).await?;
@@ -52,6 +49,10 @@ async fn sweep(session: &Session) -> RedisResult<()> {
     let alive: Vec<bool> = session.redis.pipe(&alive).await?;
     let dead = owners.iter().zip(alive).filter(|(_, alive)| !alive);
     for (owner, _) in dead {
+        // asked only now: the looking may have waited for the end of an outage
+        if !pulse.steady() {
+            return Ok(());
+        }
         reap(session, owner).await?;
     }
     Ok(())

@@ -6,5 +6,19 @@ mod support;
 
 mod layers; // who may import whom
 
+mod child; // a worker process of its own, and its jobs
+mod proxy; // loses replies and delays requests on demand
+mod resp; // RESP, as far as the proxy needs it
+
+mod crashes; // kill -9, and jobs that kill their process
 mod flow; // enqueue, run, retry, schedule: the calm case
+mod footprint; // connections, and what an idle worker sends
+mod freeze; // SIGSTOP for longer than the record lives
+mod full_redis; // maxmemory reached, nothing evicted
+mod late_requests; // the server sees a request long after the worker gave it up
+mod lost_replies; // the server executes a step and the worker never learns of it
+mod outage; // the first one back leaves the others alone
+mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
+mod remote; // quiet, list, and commands through Redis
+mod stops; // TERM: short jobs finish, long ones go back
 mod tls; // rediss:// against a self-signed chain

@@ -110,8 +110,13 @@ impl Drop for Server {
 
 /// An engine connection to any URL, impatient as tests are.
 pub fn open(url: &str) -> Redis {
+    impatient(url, Duration::from_secs(2))
+}
+
+/// An engine connection that waits this long for a reply.
+pub fn impatient(url: &str, deadline: Duration) -> Redis {
     let mut options = RedisOptions::parse(url, TlsVerify::Full).expect("a URL");
-    options.deadline = Duration::from_secs(2);
+    options.deadline = deadline;
     options.max_backoff = Duration::from_millis(200);
     Redis::connect(options)
 }

@@ -1,0 +1,240 @@
+//! A worker process of its own, to send signals to: this test binary, run again on the one
+//! ignored test below. Its jobs write into a diary in Redis, outside of the engine's keys.
+
+use std::fs::File;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use redis::{FromRedisValue, cmd};
+use roustabout::engine::{JobContext, Lifecycle, Redis, Registry, Worker, WorkerOptions};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use crate::support::{Server, brisk, eventually, open};
+
+const DIARY: &str = "test:diary";
+const SETUP: &str = "WORKER_PROCESS";
+
+/// How the process works.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Setup {
+    pub url: String,
+    pub concurrency: usize,
+    pub grace: Duration,
+    /// The engine's own times instead of short ones.
+    pub unhurried: bool,
+}
+
+impl Setup {
+    pub fn new(server: &Server) -> Setup {
+        let (concurrency, grace) = (10, Duration::from_secs(30));
+        Setup { url: server.url(), concurrency, grace, unhurried: false }
+    }
+
+    pub fn start(&self) -> Child {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let log = File::create(dir.path().join("log")).expect("a log");
+        let mut command = Command::new(std::env::current_exe().expect("this binary"));
+        command.args(["--exact", "child::worker_process", "--ignored", "--nocapture"]);
+        command.env(SETUP, serde_json::to_string(self).expect("JSON"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        Child { process: command.spawn().expect("it starts"), dir }
+    }
+}
+
+/// The process; it dies with this.
+pub struct Child {
+    process: std::process::Child,
+    dir: TempDir,
+}
+
+impl Child {
+    /// One with the usual setup.
+    pub fn of(server: &Server) -> Child {
+        Setup::new(server).start()
+    }
+
+    pub fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args([format!("-{name}"), pid]).status();
+        assert!(sent.expect("kill").success(), "no such process");
+    }
+
+    /// SIGKILL, and wait.
+    pub fn kill(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+
+    /// Waits for the end: the exit code, or nothing if a signal killed it.
+    pub async fn ended(&mut self) -> Option<i32> {
+        eventually("the process ends", || std::future::ready(!self.runs())).await;
+        self.process.wait().expect("it has ended").code()
+    }
+
+    pub fn runs(&mut self) -> bool {
+        self.process.try_wait().expect("ours").is_none()
+    }
+
+    /// TERM, and a clean end.
+    pub async fn stop(mut self) {
+        self.signal("TERM");
+        assert_eq!(self.ended().await, Some(0), "{}", self.log());
+    }
+
+    /// What it has written to stderr.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.dir.path().join("log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    pub async fn logs(&self, words: &str) {
+        eventually(words, async || self.log().contains(words)).await;
+    }
+
+    /// Its identity in Redis, once it has registered.
+    pub async fn identity(&self, server: &Server) -> String {
+        let mark = format!(":{}:", self.process.id());
+        let ours = async || {
+            let all: Vec<String> = server.query("SMEMBERS processes").await;
+            all.into_iter().find(|identity| identity.contains(&mark))
+        };
+        eventually("it registers", async || ours().await.is_some()).await;
+        ours().await.expect("registered")
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The diary as it stands.
+pub async fn diary(server: &Server) -> Vec<String> {
+    server.query(&format!("LRANGE {DIARY} 0 -1")).await
+}
+
+/// How often a line stands in the diary.
+pub async fn noted(server: &Server, line: &str) -> usize {
+    diary(server).await.iter().filter(|other| *other == line).count()
+}
+
+/// Waits until a line stands in the diary.
+pub async fn notes(server: &Server, line: &str) {
+    eventually(line, async || noted(server, line).await > 0).await;
+}
+
+/// What the jobs share.
+#[derive(Clone)]
+pub struct Book {
+    redis: Redis,
+}
+
+impl Book {
+    async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> anyhow::Result<T> {
+        let mut command = cmd(words[0]);
+        command.arg(&words[1..]);
+        Ok(self.redis.query(&command).await?)
+    }
+
+    async fn note(&self, line: String) -> anyhow::Result<()> {
+        self.ask(&["RPUSH", DIARY, &line]).await
+    }
+
+    async fn gate_is_open(&self) -> anyhow::Result<bool> {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.ask(&["EXISTS", "test:gate"]).await
+    }
+}
+
+macro_rules! jobs {
+    ($($name:ident { $($field:ident: $type:ty),* } |$this:ident, $cx:ident| $body:block)*) => {$(
+        #[derive(Serialize, Deserialize)]
+        pub struct $name { $(pub $field: $type),* }
+        impl roustabout::engine::Job for $name {
+            type App = Book;
+            const CLASS: &'static str = stringify!($name);
+            async fn perform(self, $cx: JobContext<Book>) -> anyhow::Result<()> {
+                let $this = self;
+                $body
+            }
+        }
+    )*};
+}
+
+jobs! {
+    // does nothing but note that it ran
+    Note { name: String } |this, cx| {
+        cx.app.note(this.name).await
+    }
+    // runs until the test opens the gate
+    Gate { name: String } |this, cx| {
+        cx.app.note(format!("start {}", this.name)).await?;
+        while !cx.app.gate_is_open().await? {}
+        cx.app.note(format!("end {}", this.name)).await
+    }
+    // notes each number up to `to` in a set, with a cursor; slowly until the gate is open
+    Count { name: String, to: u32 } |this, cx| {
+        let (from, set) = (cx.cursor().await?.unwrap_or(0), format!("test:{}", this.name));
+        cx.app.note(format!("start {} at {from}", this.name)).await?;
+        let mut hurry = false;
+        for at in from..this.to {
+            let () = cx.app.ask(&["SADD", &set, &at.to_string()]).await?;
+            cx.checkpoint(at + 1).await?;
+            if !hurry {
+                hurry = cx.app.gate_is_open().await?;
+            }
+        }
+        cx.app.note(format!("end {}", this.name)).await
+    }
+    // kills its process
+    Killer {} |_this, cx| {
+        cx.app.note("killer".into()).await?;
+        std::process::abort()
+    }
+    // the first run goes on until it learns that it lost its job or the gate opens, the second
+    // one ends well
+    Frozen { name: String } |this, cx| {
+        let starts: u32 = cx.app.ask(&["INCR", &format!("test:{}", this.name)]).await?;
+        let _: Option<u32> = cx.cursor().await?;
+        cx.app.note(format!("start {}", this.name)).await?;
+        while starts == 1 {
+            match this.name.as_str() {
+                "flag" if cx.stopping() => return cx.app.note("told by the flag".into()).await,
+                "cursor" => if let Err(error) = cx.checkpoint(0).await {
+                    cx.app.note(format!("told: {error}")).await?;
+                    return Err(error);
+                }
+                "success" if cx.app.gate_is_open().await? => return Ok(()),
+                "failure" if cx.app.gate_is_open().await? => anyhow::bail!("too late"),
+                _ => {}
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        cx.app.note(format!("end {}", this.name)).await
+    }
+}
+
+/// Not a test: the process that tests start.
+#[test]
+#[ignore = "the worker process of other tests"]
+fn worker_process() {
+    let Ok(setup) = std::env::var(SETUP) else { return };
+    let setup: Setup = serde_json::from_str(&setup).expect("a setup");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let ended = runtime.block_on(async {
+        let lifecycle = Lifecycle::from_signals()?;
+        tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
+        let redis = open(&setup.url);
+        let registry = Registry::new(Book { redis: redis.clone() });
+        let registry = registry.job::<Note>().job::<Gate>().job::<Count>();
+        let registry = registry.job::<Killer>().job::<Frozen>();
+        let times = if setup.unhurried { WorkerOptions::default() } else { brisk() };
+        let (concurrency, shutdown_timeout) = (setup.concurrency, setup.grace);
+        let options = WorkerOptions { concurrency, shutdown_timeout, ..times };
+        Worker::new(options, redis, registry).run(lifecycle).await
+    });
+    // without unwinding through the test harness, whose exit codes are others
+    std::process::exit(i32::from(ended.is_err()));
+}
