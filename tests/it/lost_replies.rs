@@ -8,7 +8,7 @@ use redis::AsyncCommands;
 use roustabout::engine::{Registry, WorkerOptions};
 
 use crate::proxy::{Fault, Kind, Proxy};
-use crate::support::{Diary, Running, Server, brisk, client, eventually};
+use crate::support::{Diary, PATIENCE, Running, Server, brisk, client, eventually};
 
 const QUICK: u32 = 20;
 const LONG: u32 = 3;
@@ -71,6 +71,8 @@ async fn all_is_done_once(faults: &[(Kind, Fault)]) {
     let before = faults.len() - at_the_stop;
     eventually("the faults have happened", async || proxy.struck() >= before).await;
     eventually("only the long ones are left", async || held(&server).await == LONG as usize).await;
+    let counted = async || server.query::<Option<u32>>("GET stat:processed").await;
+    eventually("all is counted", async || counted().await == Some(QUICK + 2)).await;
     worker.stop().await;
     assert_eq!(proxy.struck(), faults.len());
 
@@ -140,6 +142,20 @@ cases! {
     leave_closed: Leave Close;
     leave_silent: Leave Mute;
     both_leaves_closed: Leave Close, Leave Close;
+}
+
+#[tokio::test]
+async fn what_was_counted_behind_a_silent_beat_arrives_at_the_stop() {
+    let (server, diary) = (Server::start().await, Diary::default());
+    let proxy = Proxy::start(&server).await;
+    proxy.arm(Kind::Beat, Fault::Mute);
+    let options = WorkerOptions { shutdown_timeout: PATIENCE, ..patient() };
+    let worker = Running::start(options, proxy.redis(), registry(&diary));
+    eventually("a beat has no reply", async || proxy.struck() == 1).await;
+    client(&server).enqueue_all((0..5).map(|n| Quick { n })).await.unwrap();
+    eventually("all have run", async || diary.len() == 5).await;
+    worker.stop().await;
+    assert_eq!(server.query::<u32>("GET stat:processed").await, 5);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
