@@ -49,6 +49,7 @@ mod queues;
 mod reaper;
 mod redis;
 mod registry;
+mod rescues;
 mod retry;
 mod scripts;
 mod server;

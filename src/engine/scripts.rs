@@ -23,5 +23,6 @@ scripts! {
     CHECKPOINT = "checkpoint";
     BEAT = "beat";
     LEAVE = "leave";
+    ACCUSE = "accuse";
     CRON = "cron";
 }
