@@ -69,18 +69,15 @@ async fn poison_is_buried_alone() {
     }
     client.enqueue(Killer {}).await.unwrap();
     client.enqueue(Note { name: "after".into() }).await.unwrap();
-    while server.query::<u32>("ZCARD dead").await == 0 {
-        let mut child = Child::of(&server);
-        let buried = async || server.query::<u32>("ZCARD dead").await > 0;
-        let mut dead = false;
-        while !dead && !buried().await {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            dead = !child.runs();
+    for death in 1..=3 {
+        if death == 3 {
+            let () = server.query("SET test:gate open").await;
         }
+        let mut child = Child::of(&server);
+        assert_eq!(child.ended().await, None, "{}", child.log());
     }
-    assert_eq!(noted(&server, "killer").await, 3);
-    let () = server.query("SET test:gate open").await;
     let child = Child::of(&server);
+    eventually("it is buried", async || server.query::<u32>("ZCARD dead").await > 0).await;
     notes(&server, "after").await;
     for n in 0..4 {
         notes(&server, &format!("end {n}")).await;
@@ -88,6 +85,7 @@ async fn poison_is_buried_alone() {
     eventually("nothing is in flight", async || held(&server).await == 0).await;
     child.stop().await;
     let dead: Vec<String> = server.query("ZRANGE dead 0 -1").await;
+    assert_eq!(noted(&server, "killer").await, 3);
     assert_eq!(dead.len(), 1, "{dead:?}");
     assert!(dead[0].contains("Killer") && dead[0].contains("\"error_class\":\"Poison\""));
     assert_eq!(server.query::<u32>("EXISTS retry").await, 0);
