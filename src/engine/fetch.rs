@@ -8,9 +8,7 @@ use tokio::sync::mpsc;
 
 use super::inflight::{Delivery, Field, Inflight};
 use super::keys;
-use super::payload::{Head, known_as};
 use super::queues::{QueueList, Resolved, shuffle};
-use super::rescues::{Rescues, Suspicion};
 use super::scripts;
 use super::session::{Lease, Session};
 use super::wakes::Dirty;
@@ -34,8 +32,6 @@ pub(crate) struct Fetcher {
     serving: Vec<Resolved>,
     batch: u64,
     largest: usize,
-    /// Whether the last fetch found any job of a dead process on record.
-    rescues: bool,
 }
 
 impl Fetcher {
@@ -48,9 +44,9 @@ impl Fetcher {
         known: impl IntoIterator<Item = String>,
     ) -> Fetcher {
         let known: HashSet<String> = known.into_iter().collect();
-        let (serving, batch, largest, rescues) = (Vec::new(), 0, 8 << 10, false);
+        let (serving, batch, largest) = (Vec::new(), 0, 8 << 10);
         let mut fetcher =
-            Fetcher { session, inflight, decided, list, known, serving, batch, largest, rescues };
+            Fetcher { session, inflight, decided, list, known, serving, batch, largest };
         fetcher.resolve();
         fetcher
     }
@@ -73,38 +69,7 @@ impl Fetcher {
                 Vec::new()
             }
             Ok(queues) if queues.is_empty() => Vec::new(),
-            Ok(queues) => {
-                self.rescues = true; // unless a reply says otherwise
-                let deliveries = self.take(lease, queues, permits.min(MAX_JOBS)).await;
-                self.suspect(&deliveries).await;
-                deliveries
-            }
-        }
-    }
-
-    /// Finds out which of these have outlived so many processes that they had better run apart.
-    async fn suspect(&self, deliveries: &[Arc<Delivery>]) {
-        if deliveries.is_empty() || !self.rescues {
-            return;
-        }
-        let id = |delivery: &Arc<Delivery>| {
-            let head = Head::parse(&delivery.raw).ok();
-            known_as(&delivery.raw, head.and_then(|head| head.jid).as_deref())
-        };
-        let ids: Vec<String> = deliveries.iter().map(id).collect();
-        let mut read = cmd("HMGET");
-        read.arg(keys::RESCUES).arg(&ids);
-        let read = |lease: Lease| {
-            let read = read.clone();
-            async move { lease.connection.query(&read).await }
-        };
-        let records: Vec<Option<String>> = self.session.persist(read).await;
-        let now = self.session.redis.clock().now();
-        for ((delivery, id), record) in deliveries.iter().zip(ids).zip(records) {
-            let rescues = record.and_then(|record| Rescues::parse(&record, now));
-            if let Some(rescues) = rescues.filter(Rescues::suspect) {
-                let _ = delivery.suspicion.set(Suspicion::new(id, rescues));
-            }
+            Ok(queues) => self.take(lease, queues, permits.min(MAX_JOBS)).await,
         }
     }
 
@@ -158,7 +123,7 @@ impl Fetcher {
         }
         script.arg(self.session.identity()).arg(lease.number);
         script.arg(&self.session.inflight_key).arg(self.batch);
-        script.arg(permits).arg(self.step()).arg(MAX_BYTES).arg(keys::RESCUES);
+        script.arg(permits).arg(self.step()).arg(MAX_BYTES);
         for name in queues {
             script.arg(name);
         }
@@ -173,7 +138,6 @@ impl Fetcher {
     fn read(&mut self, reply: Vec<Value>, queues: &[String]) -> (Vec<Arc<Delivery>>, bool) {
         let mut words = reply.into_iter();
         let drained = words.next() == Some(Value::Int(1));
-        self.rescues = words.next() != Some(Value::Int(0));
         let mut deliveries = Vec::with_capacity(words.len());
         let mut largest = 512;
         while let (Some(Value::Int(queue)), Some(Value::Int(jobs))) = (words.next(), words.next()) {

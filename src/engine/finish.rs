@@ -109,10 +109,7 @@ impl Finisher {
         lease: &Lease,
         batch: Vec<Ending>,
     ) -> (Vec<Ending>, Option<redis::RedisError>) {
-        let plain = |ending: &Ending| {
-            ending.fate == Fate::Done { iterated: None }
-                && ending.delivery.suspicion.get().is_none()
-        };
+        let plain = |ending: &Ending| ending.fate == Fate::Done { iterated: None };
         let (plain, other): (Vec<_>, Vec<_>) = batch.into_iter().partition(plain);
         let (plain, other) =
             tokio::join!(self.send_plain(lease, plain), self.send_other(lease, other));
@@ -173,9 +170,7 @@ impl Finisher {
         let mut script = scripts::FINISH.prepare_invoke();
         script.arg(&self.session.inflight_key).arg(ending.delivery.field.to_string()).arg("");
         let now = self.session.redis.clock().now();
-        let mut all = commands(&ending.delivery, &ending.fate, now);
-        all.extend(acquittal(&ending.delivery, &ending.fate));
-        for command in all {
+        for command in commands(&ending.delivery, &ending.fate, now) {
             script.arg(command.len()).arg(command);
         }
         lease.connection.run(&script).await
@@ -192,12 +187,9 @@ impl Finisher {
             }
             (Some(replies), Fate::Dead { .. }) => {
                 self.count_collapse(replies.first());
-                self.count_trimmed(&replies[1..3]);
+                self.count_trimmed(&replies[1..]);
             }
             _ => {}
-        }
-        if let Some(suspicion) = ending.delivery.suspicion.get() {
-            suspicion.take_turn(None);
         }
         self.inflight.remove([ending.delivery.field]);
     }
@@ -249,17 +241,6 @@ fn commands(delivery: &Delivery, fate: &Fate, now: f64) -> Vec<Vec<Vec<u8>>> {
             words(&[b"RPUSH", keys::queue(&delivery.queue).as_bytes(), &delivery.raw]),
         ],
     }
-}
-
-/// A suspect that came to an end, whichever, did not kill us.
-fn acquittal(delivery: &Delivery, fate: &Fate) -> Option<Vec<Vec<u8>>> {
-    let suspicion = delivery.suspicion.get()?;
-    let before = suspicion.acquitted()?.to_string();
-    let words: &[&str] = match fate {
-        Fate::Return => &["HSET", keys::RESCUES, &suspicion.id, &before],
-        _ => &["HDEL", keys::RESCUES, &suspicion.id],
-    };
-    Some(words.iter().map(|word| word.as_bytes().to_vec()).collect())
 }
 
 /// The commands that put a payload into the dead set and keep that in bounds.

@@ -66,13 +66,9 @@ fn step(rest: &[Arc<Delivery>]) -> usize {
 async fn requeue(session: &Session, lease: &Lease, step: &[Arc<Delivery>]) -> RedisResult<u64> {
     let mut script = scripts::REQUEUE.prepare_invoke();
     script.arg(&session.inflight_key).arg("").arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
-    script.arg(keys::RESCUES).arg(keys::RESCUE_WINDOW.as_secs());
+    script.arg(keys::RESCUES).arg(0);
     for delivery in step.iter().rev() {
-        let suspicion = delivery.suspicion.get();
-        let acquitted = suspicion.and_then(|known| Some((known.id.clone(), known.acquitted()?)));
-        let (id, record) =
-            acquitted.map(|(id, record)| (id, record.to_string())).unwrap_or_default();
-        script.arg(delivery.field.to_string()).arg(id).arg(record);
+        script.arg(delivery.field.to_string()).arg("").arg("");
     }
     lease.connection.run(&script).await
 }

@@ -12,8 +12,6 @@ use std::time::SystemTime;
 
 use tokio::task::AbortHandle;
 
-use super::rescues::Suspicion;
-
 /// The place of a delivery in the in-flight hash: which fetch brought it, and its place there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Field {
@@ -43,8 +41,6 @@ pub(crate) struct Delivery {
     pub(crate) since: SystemTime,
     /// Class and jid, known once the payload was read.
     pub(crate) who: OnceLock<(Arc<str>, Arc<str>)>,
-    /// Whether it may be poison; known after the fetch.
-    pub(crate) suspicion: OnceLock<Suspicion>,
     lost: AtomicBool,
     finished: AtomicBool,
 }
@@ -57,7 +53,6 @@ impl Delivery {
             raw,
             since: SystemTime::now(),
             who: OnceLock::new(),
-            suspicion: OnceLock::new(),
             lost: AtomicBool::new(false),
             finished: AtomicBool::new(false),
         })

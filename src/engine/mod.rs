@@ -49,7 +49,6 @@ mod queues;
 mod reaper;
 mod redis;
 mod registry;
-mod rescues;
 mod retry;
 mod scripts;
 mod server;

@@ -6,22 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
 use super::context::{Run, Standing};
 use super::counters::Counters;
 use super::finish::Finisher;
 use super::inflight::Delivery;
-use super::keys;
 use super::lifecycle::Lifecycle;
 use super::middleware::{Call, Chain};
 use super::payload::{Head, Payload, known_as, new_jid};
 use super::registry::{Handler, Handlers, Performing};
-use super::rescues::Suspicion;
 use super::retry::{self, Failure, Fate, Moment, Retry, Stop};
-use super::scripts;
-use super::session::{Lease, Session};
+use super::session::Session;
 
 /// Runs deliveries.
 pub(crate) struct Processor {
@@ -31,8 +27,6 @@ pub(crate) struct Processor {
     pub(crate) finisher: Arc<Finisher>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) lifecycle: Lifecycle,
-    /// One permit: jobs that may be poison run one after the other.
-    pub(crate) suspects: Arc<Semaphore>,
     /// For jobs that do not say.
     pub(crate) job_timeout: Option<Duration>,
     /// Set before runs are aborted: then a run without outcome is no failure.
@@ -53,36 +47,11 @@ impl Processor {
     /// Runs a delivery and records its fate.
     pub(crate) async fn process(&self, delivery: Arc<Delivery>) {
         let guard = Guard { processor: self, delivery: &delivery };
-        if let Some(suspicion) = delivery.suspicion.get()
-            && !self.turn(&delivery, suspicion).await
-        {
-            return self.finisher.finish(delivery.clone(), Fate::Return);
-        }
         let (rule, outcome) = self.perform(&delivery).await;
         // no await from here on: an abort cannot come between the outcome and its record
         let fate = self.fate(&delivery, rule, outcome);
         self.finisher.finish(delivery.clone(), fate);
         drop(guard);
-    }
-
-    /// Waits until this is the only suspect that runs, and counts its start. False if the
-    /// process stops before its turn comes.
-    async fn turn(&self, delivery: &Delivery, suspicion: &Suspicion) -> bool {
-        let accuse = |lease: Lease| async move {
-            let mut script = scripts::ACCUSE.prepare_invoke();
-            script.arg(&self.session.inflight_key).arg(delivery.field.to_string());
-            script.arg(keys::RESCUES).arg(&suspicion.id).arg(suspicion.start().to_string());
-            script.arg(keys::RESCUE_WINDOW.as_secs());
-            lease.connection.run(&script).await
-        };
-        let turn = async {
-            suspicion.take_turn(self.suspects.clone().acquire_owned().await.ok());
-            self.session.persist(accuse).await
-        };
-        tokio::select! {
-            () = turn => true,
-            () = self.lifecycle.stopping() => false,
-        }
     }
 
     async fn perform(&self, delivery: &Arc<Delivery>) -> (Option<Retry>, Outcome) {

@@ -23,6 +23,5 @@ scripts! {
     CHECKPOINT = "checkpoint";
     BEAT = "beat";
     LEAVE = "leave";
-    ACCUSE = "accuse";
     CRON = "cron";
 }

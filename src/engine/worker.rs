@@ -157,7 +157,6 @@ impl Engine {
             finisher: finisher.clone(),
             counters,
             lifecycle: lifecycle.clone(),
-            suspects: Arc::new(Semaphore::new(1)),
             job_timeout: options.job_timeout,
             aborting: AtomicBool::new(false),
         });

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the engine from the ground up. Each may use those before it.
-const GROUND_UP: [&str; 36] = [
+const GROUND_UP: [&str; 35] = [
     "keys",
     "clock",
     "payload",
@@ -15,7 +15,6 @@ const GROUND_UP: [&str; 36] = [
     "server",
     "scripts",
     "counters",
-    "rescues",
     "inflight", // plain data and decisions
     "address",
     "wakes",
