@@ -8,7 +8,9 @@ use tokio::sync::mpsc;
 
 use super::inflight::{Delivery, Field, Inflight};
 use super::keys;
+use super::payload::{Head, known_as};
 use super::queues::{QueueList, Resolved, shuffle};
+use super::rescues::Rescues;
 use super::scripts;
 use super::session::{Lease, Session};
 use super::wakes::Dirty;
@@ -84,7 +86,7 @@ impl Fetcher {
         let result = self.request(lease, &queues, permits).await;
         let wakes = self.session.redis.wakes().clone();
         let (deliveries, drained) = match result {
-            Ok(Some(reply)) => self.read(reply, &queues),
+            Ok(Some(reply)) => self.read(reply, &queues).await,
             Ok(None) => {
                 self.session.renew_if(lease.number); // it is gone: nothing was taken
                 (Vec::new(), false)
@@ -108,7 +110,9 @@ impl Fetcher {
         self.inflight.doubts(self.batch);
         lease.connection.kill();
         self.session.renew();
-        self.decided.recv().await.unwrap_or_default()
+        let decided = self.decided.recv().await.unwrap_or_default();
+        self.find_suspects(&decided).await;
+        decided
     }
 
     async fn request(
@@ -123,7 +127,7 @@ impl Fetcher {
         }
         script.arg(self.session.identity()).arg(lease.number);
         script.arg(&self.session.inflight_key).arg(self.batch);
-        script.arg(permits).arg(self.step()).arg(MAX_BYTES);
+        script.arg(permits).arg(self.step()).arg(MAX_BYTES).arg(keys::RESCUES);
         for name in queues {
             script.arg(name);
         }
@@ -135,9 +139,10 @@ impl Fetcher {
         ((1 << 20) / self.largest).clamp(1, MAX_STEP)
     }
 
-    fn read(&mut self, reply: Vec<Value>, queues: &[String]) -> (Vec<Arc<Delivery>>, bool) {
+    async fn read(&mut self, reply: Vec<Value>, queues: &[String]) -> (Vec<Arc<Delivery>>, bool) {
         let mut words = reply.into_iter();
-        let drained = words.next() == Some(Value::Int(1));
+        let mut flag = || words.next() == Some(Value::Int(1));
+        let (drained, rescues) = (flag(), flag());
         let mut deliveries = Vec::with_capacity(words.len());
         let mut largest = 512;
         while let (Some(Value::Int(queue)), Some(Value::Int(jobs))) = (words.next(), words.next()) {
@@ -154,7 +159,31 @@ impl Fetcher {
         if !deliveries.is_empty() {
             self.largest = largest.max(self.largest / 2);
         }
+        if rescues {
+            self.find_suspects(&deliveries).await;
+        }
         (deliveries, drained)
+    }
+
+    /// Marks the jobs that may be what process after process died of; without an answer, all.
+    async fn find_suspects(&self, deliveries: &[Arc<Delivery>]) {
+        if deliveries.is_empty() {
+            return;
+        }
+        let mut read = cmd("HMGET");
+        read.arg(keys::RESCUES);
+        for Delivery { raw, .. } in deliveries.iter().map(|delivery| &**delivery) {
+            let jid = Head::parse(raw).ok().and_then(|head| head.jid);
+            read.arg(known_as(raw, jid.as_deref()));
+        }
+        let records: RedisResult<Vec<Option<String>>> = self.session.redis.query(&read).await;
+        let now = self.session.redis.clock().now();
+        for (at, delivery) in deliveries.iter().enumerate() {
+            let record = records.as_ref().map(|records| records[at].as_deref());
+            if record.map_or(true, |record| Rescues::last_chance(record, now)) {
+                delivery.suspected();
+            }
+        }
     }
 
     /// The queues to look at now, in the order in which to take from them.

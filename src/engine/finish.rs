@@ -109,7 +109,7 @@ impl Finisher {
         lease: &Lease,
         batch: Vec<Ending>,
     ) -> (Vec<Ending>, Option<redis::RedisError>) {
-        let plain = |ending: &Ending| ending.fate == Fate::Done { iterated: None };
+        let plain = |ending: &Ending| ending.fate == Fate::Done { traces: None };
         let (plain, other): (Vec<_>, Vec<_>) = batch.into_iter().partition(plain);
         let (plain, other) =
             tokio::join!(self.send_plain(lease, plain), self.send_other(lease, other));
@@ -228,11 +228,11 @@ impl Finisher {
 fn commands(delivery: &Delivery, fate: &Fate, now: f64) -> Vec<Vec<Vec<u8>>> {
     let words = |words: &[&[u8]]| words.iter().map(|word| word.to_vec()).collect::<Vec<_>>();
     match fate {
-        Fate::Done { iterated: Some(jid) } => vec![
+        Fate::Done { traces: Some(jid) } => vec![
             words(&[b"DEL", keys::iteration(jid).as_bytes()]),
             words(&[b"HDEL", keys::RESCUES.as_bytes(), jid.as_bytes()]),
         ],
-        Fate::Done { iterated: None } | Fate::Discard => Vec::new(),
+        Fate::Done { traces: None } | Fate::Discard => Vec::new(),
         Fate::Retry { at, payload } => vec![add(keys::RETRY, *at, payload)],
         Fate::Snooze { at, payload } => vec![add(keys::SCHEDULE, *at, payload)],
         Fate::Dead { payload } => bury(payload, now),

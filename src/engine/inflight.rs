@@ -42,6 +42,7 @@ pub(crate) struct Delivery {
     /// Class and jid, known once the payload was read.
     pub(crate) who: OnceLock<(Arc<str>, Arc<str>)>,
     lost: AtomicBool,
+    suspect: AtomicBool,
     finished: AtomicBool,
 }
 
@@ -54,6 +55,7 @@ impl Delivery {
             since: SystemTime::now(),
             who: OnceLock::new(),
             lost: AtomicBool::new(false),
+            suspect: AtomicBool::new(false),
             finished: AtomicBool::new(false),
         })
     }
@@ -68,6 +70,15 @@ impl Delivery {
     /// Somebody else has this job now; whatever we do with it counts for nothing.
     pub(crate) fn lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Processes have died with this job before: it has to run apart.
+    pub(crate) fn suspect(&self) -> bool {
+        self.suspect.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn suspected(&self) {
+        self.suspect.store(true, Ordering::Relaxed);
     }
 
     /// Marks the outcome as recorded; false if it already was.

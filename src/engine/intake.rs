@@ -20,6 +20,8 @@ pub(crate) struct Intake {
     pub(crate) processor: Arc<Processor>,
     pub(crate) inflight: Arc<Inflight>,
     pub(crate) permits: Arc<Semaphore>,
+    /// One place for the suspects.
+    pub(crate) apart: Arc<Semaphore>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) safety_poll: Duration,
 }
@@ -105,10 +107,20 @@ impl Intake {
         }
         for delivery in deliveries {
             let permit = permits.split(1);
+            let apart = match delivery.suspect() {
+                false => None,
+                true => match self.apart.clone().try_acquire_owned() {
+                    Ok(apart) => Some(apart),
+                    Err(_) => {
+                        self.processor.postpone(&delivery);
+                        continue;
+                    }
+                },
+            };
             let (field, processor) = (delivery.field, self.processor.clone());
             let run = tokio::spawn(async move {
                 processor.process(delivery).await;
-                drop(permit);
+                drop((permit, apart));
             });
             self.inflight.running(field, run.abort_handle());
         }

@@ -54,6 +54,14 @@ impl Processor {
         drop(guard);
     }
 
+    /// Lets a suspect wait outside of this process, where another suspect runs: in here it would
+    /// share its fate.
+    pub(crate) fn postpone(&self, delivery: &Arc<Delivery>) {
+        let at = self.session.redis.clock().now() + 1.0 + fastrand::f64();
+        let payload = with_jid(&delivery.raw);
+        self.finisher.finish(delivery.clone(), Fate::Snooze { at, payload });
+    }
+
     async fn perform(&self, delivery: &Arc<Delivery>) -> (Option<Retry>, Outcome) {
         let head = match Head::parse(&delivery.raw) {
             Ok(head) => head,
@@ -103,7 +111,8 @@ impl Processor {
         match outcome {
             Outcome::Success { iterated } => {
                 self.counters.ran(false);
-                Fate::Done { iterated: iterated.then(|| delivery.jid().to_owned()) }
+                let traces = iterated || delivery.suspect();
+                Fate::Done { traces: traces.then(|| delivery.jid().to_owned()) }
             }
             Outcome::Error(error) => match error.downcast_ref::<Stop>() {
                 Some(stop) => self.stopped(delivery, *stop, &error),

@@ -13,6 +13,7 @@ use super::heartbeat::Pulse;
 use super::inflight::{Field, split_record};
 use super::keys;
 use super::payload::{Head, Payload, known_as};
+use super::rescues::Rescues;
 use super::retry::{Failure, POISON, buried};
 use super::scripts;
 use super::session::Session;
@@ -176,48 +177,4 @@ async fn forget(session: &Session, owner: &str) -> RedisResult<()> {
     script.arg(owner).arg(keys::inflight(owner)).arg(keys::OWNERS).arg(keys::PROCESSES);
     script.arg(1).arg(keys::work(owner)).arg(keys::workers(owner));
     session.redis.connection().await?.run::<i64>(&script).await.map(drop)
-}
-
-/// How often a job outlived its process, and since when we count: `COUNT SINCE`.
-#[derive(Debug, PartialEq)]
-struct Rescues {
-    count: u32,
-    since: i64,
-}
-
-impl Rescues {
-    /// The record after one more rescue.
-    fn next(record: Option<&str>, now: f64) -> Rescues {
-        let known = record.and_then(|record| {
-            let (count, since) = record.split_once(' ')?;
-            Some(Rescues { count: count.parse().ok()?, since: since.parse().ok()? })
-        });
-        let window = keys::RESCUE_WINDOW.as_secs_f64();
-        match known.filter(|known| now - (known.since as f64) < window) {
-            Some(known) => Rescues { count: known.count + 1, ..known },
-            None => Rescues { count: 1, since: now as i64 },
-        }
-    }
-}
-
-impl std::fmt::Display for Rescues {
-    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
-        write!(f, "{} {}", self.count, self.since)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rescues_count_within_the_window() {
-        let first = Rescues::next(None, 1_000.0);
-        assert_eq!(first.to_string(), "1 1000");
-        let second = Rescues::next(Some("1 1000"), 2_000.0);
-        assert_eq!(second.to_string(), "2 1000");
-        let later = 1_001.0 + keys::RESCUE_WINDOW.as_secs_f64();
-        assert_eq!(Rescues::next(Some("2 1000"), later).count, 1);
-        assert_eq!(Rescues::next(Some("nonsense"), 5.0).count, 1);
-    }
 }

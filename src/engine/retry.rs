@@ -67,8 +67,8 @@ pub(crate) const ERROR: &str = "Error";
 /// What becomes of a delivery.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Fate {
-    /// It is done. With the jid of an iterable job, whose cursor is of no more use.
-    Done { iterated: Option<String> },
+    /// It is done. With the jid of a job that leaves traces to clear: a cursor, rescues.
+    Done { traces: Option<String> },
     /// It waits in the retry set until `at`.
     Retry { at: f64, payload: Vec<u8> },
     /// It is in the dead set.

@@ -177,6 +177,7 @@ impl Engine {
             processor: processor.clone(),
             inflight: inflight.clone(),
             permits: permits.clone(),
+            apart: Arc::new(Semaphore::new(1)),
             lifecycle: lifecycle.clone(),
             safety_poll: options.safety_poll,
         };

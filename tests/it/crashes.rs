@@ -61,14 +61,31 @@ async fn a_job_that_moves_on_is_never_buried() {
 }
 
 #[tokio::test]
-async fn poison_is_buried_alone() {
+async fn poison_behind_others_is_buried_alone() {
+    poison_is_buried_alone(4).await;
+}
+
+#[tokio::test]
+async fn poison_before_others_is_buried_alone() {
+    poison_is_buried_alone(0).await;
+}
+
+/// With so many of its four neighbours before it in the queue.
+async fn poison_is_buried_alone(before: usize) {
     let server = Server::start().await;
     let client = client(&server);
     for n in 0..4 {
+        if n == before {
+            client.enqueue(Killer {}).await.unwrap();
+        }
         client.enqueue(Gate { name: n.to_string() }).await.unwrap();
     }
-    client.enqueue(Killer {}).await.unwrap();
+    if before == 4 {
+        client.enqueue(Killer {}).await.unwrap();
+    }
     client.enqueue(Note { name: "after".into() }).await.unwrap();
+    // until the gate opens after two deaths the neighbours are there at each; from then on those
+    // that one more would bury run one at a time, and come to an end to make room
     for death in 1..=3 {
         if death == 3 {
             let () = server.query("SET test:gate open").await;

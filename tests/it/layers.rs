@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the engine from the ground up. Each may use those before it.
-const GROUND_UP: [&str; 35] = [
+const GROUND_UP: [&str; 36] = [
     "keys",
     "clock",
     "payload",
@@ -21,6 +21,7 @@ const GROUND_UP: [&str; 35] = [
     "errors",
     "process",
     "retry",
+    "rescues",
     "connection",
     "connect",
     "redis", // the connection

@@ -38,7 +38,7 @@ async fn each_runs_once(
     client(&server).enqueue_all((0..jobs).map(|n| Work { n })).await.unwrap();
     let mut disturbances = 0;
     while diary.len() < jobs * 3 / 4 {
-        let wanted = jobs.min(diary.len() + fastrand::usize(1..100));
+        let wanted = (diary.len() + fastrand::usize(1..100)).min(jobs);
         eventually("some have run", async || diary.len() >= wanted).await;
         disturb(&mut server).await;
         disturbances += 1;

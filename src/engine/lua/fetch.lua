@@ -2,16 +2,17 @@
 -- hash, in one step. Nothing else is in KEYS: on Redis 7.0 a read inside a script arms the
 -- tracking of all its KEYS, and these are exactly the keys to be woken by.
 -- ARGV: identity, lease, in-flight hash, batch, jobs at most, jobs per step, bytes at most,
---       then the bare names of the queues
+--       rescues hash, then the bare names of the queues
 -- returns: false if the lease is not ours; else 1 if all queues were found empty (0 if not),
---          then for each taking: index into KEYS, number of jobs, their payloads
+--          1 if there are rescues to look up, then for each taking: index into KEYS, number of
+--          jobs, their payloads
 local identity, lease, inflight, batch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local left, step, budget = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 if redis.call('HGET', identity, 'lease') ~= lease then return false end
 
-local reply, serial = { 0 }, 0
+local reply, serial = { 0, 0 }, 0
 for k, key in ipairs(KEYS) do
-  local name = ARGV[7 + k]
+  local name = ARGV[8 + k]
   while left > 0 and budget > 0 do
     local jobs = redis.pcall('RPOP', key, math.min(left, step))
     if not jobs then break end -- empty: on to the next
@@ -40,6 +41,7 @@ for k, key in ipairs(KEYS) do
   end
 end
 
+if serial > 0 then reply[2] = redis.call('EXISTS', ARGV[8]) end
 -- one read over all keys, and only when nothing is left in them: it arms the tracking
 if left > 0 and budget > 0 then
   redis.call('EXISTS', unpack(KEYS))
