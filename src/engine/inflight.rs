@@ -219,6 +219,12 @@ impl Inflight {
         self.all().into_iter().filter(|delivery| !delivery.finished()).collect()
     }
 
+    /// Whether we hold any other suspect, be it that Redis does not know its end yet.
+    pub(crate) fn other_suspects(&self, than: Field) -> bool {
+        let table = self.lock();
+        table.held.iter().any(|(field, held)| *field != than && held.delivery.suspect())
+    }
+
     /// Ends every run at its next await.
     pub(crate) fn abort_all(&self) {
         for held in self.lock().held.values() {
