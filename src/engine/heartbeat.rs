@@ -137,10 +137,7 @@ impl Heartbeat {
             }
             stalled = self.watch_runtime(stalled);
         }
-        if beats.unsent.is_some() {
-            beats.beat().await; // sent before without a reply: later numbers have to wait for it
-        }
-        beats.beat().await; // the last numbers
+        beats.last().await;
     }
 
     /// Says so once when the main runtime stops answering, and once when it is back.
@@ -203,6 +200,20 @@ impl Beats<'_> {
                 session.renew_if(lease);
             }
             Err(error) => tracing::debug!(%error, "a heartbeat failed"),
+        }
+    }
+
+    /// The last numbers. Those of a beat without a reply go first, on a connection that may
+    /// have to come back before.
+    async fn last(&mut self) {
+        for _ in 0..5 {
+            let latest = self.unsent.is_none();
+            self.beat().await;
+            match self.unsent {
+                None if latest => return,
+                None => {}
+                Some(_) => sleep(Duration::from_millis(100)).await,
+            }
         }
     }
 

@@ -61,30 +61,40 @@ async fn a_job_that_moves_on_is_never_buried() {
 }
 
 #[tokio::test]
-async fn poison_is_buried_alone() {
+async fn poison_behind_others_is_buried_alone() {
+    poison_is_buried_alone(4).await;
+}
+
+#[tokio::test]
+async fn poison_before_others_is_buried_alone() {
+    poison_is_buried_alone(0).await;
+}
+
+/// With so many of its four neighbours before it in the queue.
+async fn poison_is_buried_alone(before: usize) {
     let server = Server::start().await;
     let client = client(&server);
     for n in 0..4 {
+        if n == before {
+            client.enqueue(Killer {}).await.unwrap();
+        }
         client.enqueue(Gate { name: n.to_string() }).await.unwrap();
     }
-    client.enqueue(Killer {}).await.unwrap();
+    if before == 4 {
+        client.enqueue(Killer {}).await.unwrap();
+    }
     client.enqueue(Note { name: "after".into() }).await.unwrap();
-    while server.query::<u32>("ZCARD dead").await == 0 {
-        // by now its neighbours have outlived two processes, as it has: from here on those that
-        // one more death would bury run one at a time, and must come to an end to make room
-        if noted(&server, "killer").await == 2 {
+    // until the gate opens after two deaths the neighbours are there at each; from then on those
+    // that one more would bury run one at a time, and come to an end to make room
+    for death in 1..=3 {
+        if death == 3 {
             let () = server.query("SET test:gate open").await;
         }
         let mut child = Child::of(&server);
-        let buried = async || server.query::<u32>("ZCARD dead").await > 0;
-        let mut dead = false;
-        while !dead && !buried().await {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            dead = !child.runs();
-        }
+        assert_eq!(child.ended().await, None, "{}", child.log());
     }
-    assert_eq!(noted(&server, "killer").await, 3);
     let child = Child::of(&server);
+    eventually("it is buried", async || server.query::<u32>("ZCARD dead").await > 0).await;
     notes(&server, "after").await;
     for n in 0..4 {
         notes(&server, &format!("end {n}")).await;
@@ -92,6 +102,7 @@ async fn poison_is_buried_alone() {
     eventually("nothing is in flight", async || held(&server).await == 0).await;
     child.stop().await;
     let dead: Vec<String> = server.query("ZRANGE dead 0 -1").await;
+    assert_eq!(noted(&server, "killer").await, 3);
     assert_eq!(dead.len(), 1, "{dead:?}");
     assert!(dead[0].contains("Killer") && dead[0].contains("\"error_class\":\"Poison\""));
     assert_eq!(server.query::<u32>("EXISTS retry").await, 0);

@@ -159,7 +159,7 @@ impl Desk {
     /// What is to happen to this reply.
     fn swallows(&self, kind: Option<Kind>, reply: &[u8]) -> Option<Fault> {
         let idle_fetch =
-            kind == Some(Kind::Fetch) && (reply[0] != b'*' || reply.starts_with(b"*1\r"));
+            kind == Some(Kind::Fetch) && (reply[0] != b'*' || reply.starts_with(b"*2\r"));
         if reply[0] == b'-' || idle_fetch {
             return None;
         }

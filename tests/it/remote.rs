@@ -11,7 +11,7 @@ async fn a_quiet_process_lets_go_of_iterable_jobs_and_stays() {
     let client = client(&server);
     let mut quiet = Child::of(&server);
     client.enqueue(Gate { name: "plain".into() }).await.unwrap();
-    client.enqueue(Count { name: "count".into(), to: 2_000 }).await.unwrap();
+    client.enqueue(Count { name: "count".into(), to: 300 }).await.unwrap();
     notes(&server, "start plain").await;
     eventually("it counts", async || server.query::<u32>("SCARD test:count").await > 3).await;
     quiet.signal("TSTP");
@@ -24,7 +24,7 @@ async fn a_quiet_process_lets_go_of_iterable_jobs_and_stays() {
 
     let other = Child::of(&server);
     notes(&server, "end count").await;
-    assert_eq!(server.query::<u32>("SCARD test:count").await, 2_000);
+    assert_eq!(server.query::<u32>("SCARD test:count").await, 300);
     assert_eq!(server.query::<u32>("EXISTS retry dead roustabout:rescues").await, 0);
     other.stop().await;
     client.enqueue(Note { name: "for others".into() }).await.unwrap();
