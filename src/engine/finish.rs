@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::{RedisResult, Value, cmd};
+use redis::{RedisError, RedisResult, Value, cmd};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -17,6 +17,9 @@ use super::keys;
 use super::retry::Fate;
 use super::scripts;
 use super::session::{Lease, Session};
+
+/// A refused ending is tried again this much later.
+const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 
 /// Takes outcomes and brings them to Redis.
 pub(crate) struct Finisher {
@@ -38,6 +41,37 @@ struct Ending {
     fate: Fate,
     /// Sent before without a reply: then "not there" means that the first time worked.
     resent: bool,
+    /// Refused before, and said so.
+    refused: bool,
+}
+
+/// What has to be sent again.
+#[derive(Default)]
+struct Unsent {
+    /// No reply came: on the next lease.
+    unanswered: Vec<Ending>,
+    /// The server refused it: later, without holding up the others.
+    refused: Vec<Ending>,
+}
+
+impl Unsent {
+    fn add(&mut self, mut ending: Ending, error: &RedisError) {
+        let Some(code) = error.code() else {
+            ending.resent = true;
+            return self.unanswered.push(ending);
+        };
+        if !std::mem::replace(&mut ending.refused, true) {
+            let delivery = &ending.delivery;
+            tracing::warn!(
+                job.class = delivery.class(),
+                job.jid = delivery.jid(),
+                queue = &*delivery.queue,
+                code,
+                "Redis refuses to take note of the job's end: it stays in flight and is tried again"
+            );
+        }
+        self.refused.push(ending);
+    }
 }
 
 impl Finisher {
@@ -50,7 +84,9 @@ impl Finisher {
     /// come between the end of a job and the record of it.
     pub(crate) fn finish(&self, delivery: Arc<Delivery>, fate: Fate) {
         if delivery.finish() {
-            self.with(|endings| endings.waiting.push(Ending { delivery, fate, resent: false }));
+            self.with(|endings| {
+                endings.waiting.push(Ending { delivery, fate, resent: false, refused: false })
+            });
             self.wake.notify_one();
         }
     }
@@ -58,33 +94,31 @@ impl Finisher {
     /// Sends what gathers, for the life of the process.
     pub(crate) async fn run(&self) {
         let mut failed_lease = 0;
+        let mut refused = Vec::new();
         loop {
-            self.wake.notified().await;
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = sleep(REFUSED_PAUSE), if !refused.is_empty() => {
+                    self.with(|endings| endings.waiting.append(&mut refused));
+                }
+            }
             while let Some(batch) = self.take() {
                 let lease = self.session.lease_after(failed_lease).await;
-                let unsent = self.send(&lease, batch).await;
-                if let Some(error) = &unsent.1 {
-                    match error.code() {
-                        None => failed_lease = lease.number,
-                        Some(code) => {
-                            tracing::warn!(
-                                code,
-                                "a finish was refused; the job stays in flight and it is tried again"
-                            );
-                            sleep(Duration::from_millis(500)).await;
-                        }
-                    }
+                let mut unsent = self.send(&lease, batch).await;
+                if !unsent.unanswered.is_empty() {
+                    failed_lease = lease.number;
                 }
+                refused.append(&mut unsent.refused);
                 self.with(|endings| {
                     endings.sending = 0;
-                    endings.waiting.extend(unsent.0);
+                    endings.waiting.append(&mut unsent.unanswered);
                 });
             }
             self.idle.notify_waiters();
         }
     }
 
-    /// Resolves when every outcome recorded so far is known to Redis.
+    /// Resolves when every outcome recorded so far is known to Redis, or was refused by it.
     pub(crate) async fn drained(&self) {
         loop {
             let idle = self.idle.notified();
@@ -103,28 +137,20 @@ impl Finisher {
         })
     }
 
-    /// Returns what has to be sent again, and why.
-    async fn send(
-        &self,
-        lease: &Lease,
-        batch: Vec<Ending>,
-    ) -> (Vec<Ending>, Option<redis::RedisError>) {
+    async fn send(&self, lease: &Lease, batch: Vec<Ending>) -> Unsent {
         let plain = |ending: &Ending| ending.fate == Fate::Done { traces: None };
         let (plain, other): (Vec<_>, Vec<_>) = batch.into_iter().partition(plain);
-        let (plain, other) =
+        let (mut unsent, others) =
             tokio::join!(self.send_plain(lease, plain), self.send_other(lease, other));
-        let mut unsent = plain.0;
-        unsent.extend(other.0);
-        (unsent, other.1.or(plain.1))
+        unsent.unanswered.extend(others.unanswered);
+        unsent.refused.extend(others.refused);
+        unsent
     }
 
-    async fn send_plain(
-        &self,
-        lease: &Lease,
-        mut batch: Vec<Ending>,
-    ) -> (Vec<Ending>, Option<redis::RedisError>) {
+    async fn send_plain(&self, lease: &Lease, batch: Vec<Ending>) -> Unsent {
+        let mut unsent = Unsent::default();
         if batch.is_empty() {
-            return (batch, None);
+            return unsent;
         }
         let mut delete = cmd("HDEL");
         delete.arg(&self.session.inflight_key);
@@ -136,34 +162,22 @@ impl Finisher {
                 let first_time = batch.iter().filter(|ending| !ending.resent).count();
                 self.count_lost(first_time.saturating_sub(removed), &batch);
                 self.inflight.remove(batch.iter().map(|ending| ending.delivery.field));
-                (Vec::new(), None)
             }
-            Err(error) => {
-                batch.iter_mut().for_each(|ending| ending.resent = true);
-                (batch, Some(error))
-            }
+            Err(error) => batch.into_iter().for_each(|ending| unsent.add(ending, &error)),
         }
+        unsent
     }
 
-    async fn send_other(
-        &self,
-        lease: &Lease,
-        batch: Vec<Ending>,
-    ) -> (Vec<Ending>, Option<redis::RedisError>) {
-        let replies = batch.iter().map(|ending| self.send_one(lease, ending));
-        let replies = join_all(replies).await;
-        let (mut unsent, mut reason) = (Vec::new(), None);
-        for (mut ending, reply) in batch.into_iter().zip(replies) {
+    async fn send_other(&self, lease: &Lease, batch: Vec<Ending>) -> Unsent {
+        let replies = join_all(batch.iter().map(|ending| self.send_one(lease, ending))).await;
+        let mut unsent = Unsent::default();
+        for (ending, reply) in batch.into_iter().zip(replies) {
             match reply {
                 Ok(reply) => self.ended(&ending, reply),
-                Err(error) => {
-                    reason = Some(error);
-                    ending.resent = true;
-                    unsent.push(ending);
-                }
+                Err(error) => unsent.add(ending, &error),
             }
         }
-        (unsent, reason)
+        unsent
     }
 
     async fn send_one(&self, lease: &Lease, ending: &Ending) -> RedisResult<Option<Vec<Value>>> {

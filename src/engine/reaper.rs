@@ -54,7 +54,9 @@ async fn sweep(session: &Session, pulse: &Pulse) -> RedisResult<()> {
         if !pulse.steady() {
             return Ok(());
         }
-        reap(session, owner).await?;
+        if let Err(error) = reap(session, owner).await {
+            tracing::warn!(%error, process = owner, "jobs of a dead process cannot be taken back yet");
+        }
     }
     Ok(())
 }
@@ -63,12 +65,11 @@ async fn sweep(session: &Session, pulse: &Pulse) -> RedisResult<()> {
 async fn reap(session: &Session, owner: &str) -> RedisResult<()> {
     loop {
         let orphans = page(session, owner).await?;
-        let alive = match orphans.is_empty() {
-            true => return forget(session, owner).await,
-            false => !rescue(session, owner, orphans).await?,
-        };
-        if alive {
-            return Ok(());
+        if orphans.is_empty() {
+            return forget(session, owner).await;
+        }
+        if rescue(session, owner, orphans).await? == 0 {
+            return Ok(()); // it lives, or what is left cannot be moved now
         }
     }
 }
@@ -98,9 +99,9 @@ fn orphan(field: String, value: &[u8]) -> Option<Orphan> {
     Some(Orphan { field, queue, raw: raw.to_vec(), id: known_as(raw, jid.as_deref()) })
 }
 
-/// Puts orphans back to their queues, or buries those that killed too many processes. False if
-/// their process turns out to live.
-async fn rescue(session: &Session, owner: &str, orphans: Vec<Orphan>) -> RedisResult<bool> {
+/// Puts orphans back to their queues, or buries those that killed too many processes. Returns
+/// how many: none if their process turns out to live.
+async fn rescue(session: &Session, owner: &str, orphans: Vec<Orphan>) -> RedisResult<usize> {
     let now = session.redis.clock().now();
     let mut read = cmd("HMGET");
     read.arg(keys::RESCUES);
@@ -113,8 +114,9 @@ async fn rescue(session: &Session, owner: &str, orphans: Vec<Orphan>) -> RedisRe
         .into_iter()
         .zip(rescues)
         .partition(|(_, rescues)| rescues.count >= keys::POISON_LIMIT);
+    let mut buried = 0;
     for (orphan, rescues) in &poison {
-        bury_poison(session, owner, orphan, rescues, now).await?;
+        buried += usize::from(bury_poison(session, owner, orphan, rescues, now).await?);
     }
     let moved = requeue(session, owner, &fine).await?;
     if moved > 0 {
@@ -122,7 +124,7 @@ async fn rescue(session: &Session, owner: &str, orphans: Vec<Orphan>) -> RedisRe
         session.counters.event("rescued", moved as u64);
         fine.iter().for_each(|(orphan, _)| session.redis.wakes().pushed(&orphan.queue));
     }
-    Ok(moved >= 0)
+    Ok(buried + moved.max(0) as usize)
 }
 
 async fn requeue(
@@ -145,7 +147,7 @@ async fn bury_poison(
     orphan: &Orphan,
     rescues: &Rescues,
     now: f64,
-) -> RedisResult<()> {
+) -> RedisResult<bool> {
     let message = format!("the process died {} times while this job ran", rescues.count);
     let failure = Failure { class: POISON, message };
     let payload = buried(&orphan.raw, &orphan.queue, &failure, now);
@@ -169,7 +171,7 @@ async fn bury_poison(
         );
         session.counters.event("poisoned", 1);
     }
-    Ok(())
+    Ok(done.is_some())
 }
 
 async fn forget(session: &Session, owner: &str) -> RedisResult<()> {

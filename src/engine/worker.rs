@@ -57,7 +57,7 @@ impl Default for WorkerOptions {
             job_timeout: Some(Duration::from_secs(1_800)),
             beat: Duration::from_secs(5),
             ttl: Duration::from_secs(20),
-            reap: Duration::from_secs(4),
+            reap: Duration::from_secs(2),
             safety_poll: Duration::from_secs(5),
         }
     }

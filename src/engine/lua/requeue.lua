@@ -3,10 +3,10 @@
 -- ARGV: in-flight hash, identity that must be gone ('' = no such condition), queues set,
 --       prefix of queue keys, rescues hash, lifetime of the rescues in seconds,
 --       then triples: field, id to count the rescue under ('' = do not count), its new record
--- returns: the number of deliveries moved; -1 if the process is alive
+-- returns: the number of deliveries moved, or why none could be; -1 if the process is alive
 local inflight, owner = ARGV[1], ARGV[2]
 if owner ~= '' and redis.call('EXISTS', owner) == 1 then return -1 end
-local moved = 0
+local moved, refusal = 0, nil
 for at = 7, #ARGV, 3 do
   local value = redis.call('HGET', inflight, ARGV[at])
   if value and redis.call('HDEL', inflight, ARGV[at]) == 1 then
@@ -15,15 +15,16 @@ for at = 7, #ARGV, 3 do
     local raw = string.sub(value, start + length)
     local pushed = redis.pcall('RPUSH', ARGV[4] .. name, raw)
     if type(pushed) == 'table' and pushed.err then
-      redis.call('HSET', inflight, ARGV[at], value)
-      return pushed
+      redis.call('HSET', inflight, ARGV[at], value) -- this one stays; the others go on
+      refusal = pushed
+    else
+      redis.pcall('SADD', ARGV[3], name)
+      if ARGV[at + 1] ~= '' then
+        redis.pcall('HSET', ARGV[5], ARGV[at + 1], ARGV[at + 2])
+        redis.pcall('EXPIRE', ARGV[5], ARGV[6])
+      end
+      moved = moved + 1
     end
-    redis.call('SADD', ARGV[3], name)
-    if ARGV[at + 1] ~= '' then
-      redis.call('HSET', ARGV[5], ARGV[at + 1], ARGV[at + 2])
-      redis.call('EXPIRE', ARGV[5], ARGV[6])
-    end
-    moved = moved + 1
   end
 end
-return moved
+return moved == 0 and refusal or moved
