@@ -13,6 +13,7 @@ use super::lifecycle::{Lifecycle, Phase};
 use super::processor::Processor;
 use super::retry::Fate;
 use super::session::Lease;
+use super::suspects;
 
 /// Takes and starts jobs.
 pub(crate) struct Intake {
@@ -107,9 +108,9 @@ impl Intake {
         }
         for delivery in deliveries {
             let permit = permits.split(1);
-            let apart = match delivery.suspect() {
-                false => None,
-                true => match self.apart.clone().try_acquire_owned() {
+            let apart = match delivery.accusation() {
+                None => None,
+                Some(_) => match self.apart.clone().try_acquire_owned() {
                     Ok(apart) => Some(apart),
                     Err(_) => {
                         self.processor.postpone(&delivery);
@@ -119,6 +120,9 @@ impl Intake {
             };
             let (field, processor) = (delivery.field, self.processor.clone());
             let run = tokio::spawn(async move {
+                if apart.is_some() {
+                    suspects::accuse(&processor.session, &delivery).await;
+                }
                 processor.process(delivery).await;
                 drop((permit, apart));
             });
