@@ -219,6 +219,11 @@ impl Inflight {
         self.all().into_iter().filter(|delivery| !delivery.finished()).collect()
     }
 
+    /// Whether this delivery is still ours, be it only that Redis does not know its end yet.
+    pub(crate) fn holds(&self, field: Field) -> bool {
+        self.lock().held.contains_key(&field)
+    }
+
     /// Ends every run at its next await.
     pub(crate) fn abort_all(&self) {
         for held in self.lock().held.values() {

@@ -119,12 +119,21 @@ impl Intake {
                 },
             };
             let (field, processor) = (delivery.field, self.processor.clone());
+            let inflight = self.inflight.clone();
             let run = tokio::spawn(async move {
-                if apart.is_some() {
-                    suspects::accuse(&processor.session, &delivery).await;
-                }
+                let Some(apart) = apart else {
+                    processor.process(delivery).await;
+                    return drop(permit);
+                };
+                suspects::accuse(&processor.session, &delivery).await;
                 processor.process(delivery).await;
-                drop((permit, apart));
+                drop(permit);
+                // the next suspect starts when Redis knows the end of this one, which would be
+                // blamed for its doings otherwise
+                while inflight.holds(field) {
+                    sleep(Duration::from_millis(5)).await;
+                }
+                drop(apart);
             });
             self.inflight.running(field, run.abort_handle());
         }
