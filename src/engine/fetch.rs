@@ -118,7 +118,10 @@ impl Fetcher {
     /// The reply is lost, and with it the knowledge whether the script ran. The connection is
     /// closed, so the next registration fences it off and sees what it did.
     async fn decide(&mut self, lease: &Lease, error: RedisError) -> Vec<Arc<Delivery>> {
-        tracing::debug!(%error, batch = self.batch, "a fetch is in doubt until the next registration");
+        match error.code() {
+            None => tracing::debug!(%error, "a fetch is in doubt until the next registration"),
+            Some(code) => tracing::warn!(code, "Redis refuses to hand out jobs; trying again"),
+        }
         self.inflight.doubts(self.batch);
         lease.connection.kill();
         self.session.renew();
