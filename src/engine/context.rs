@@ -187,6 +187,7 @@ impl Run {
         // whatever stands there: a reply that does not fit a type is no reason to ask again
         type Saved = (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
         let (cursor, executions, runtime): Saved = self
+            .session
             .persist(|lease| {
                 let read = read.clone();
                 async move { lease.connection.query(&read).await }
@@ -226,7 +227,7 @@ impl Run {
             return Ok(());
         }
         loop {
-            let saved: i64 = self.persist(|lease| self.save_script(lease, &cursor)).await;
+            let saved: i64 = self.session.persist(|lease| self.save_script(lease, &cursor)).await;
             match saved {
                 1 => break,
                 0 => bail!(Stop::LostLease),
@@ -259,25 +260,6 @@ impl Run {
             self.session.renew_if(lease.number);
         }
         Ok(saved)
-    }
-
-    /// Asks Redis until it answers: an outage makes a job wait, not fail.
-    async fn persist<T, Reply>(&self, request: impl Fn(Lease) -> Reply) -> T
-    where
-        Reply: Future<Output = RedisResult<T>>,
-    {
-        let mut failed = 0;
-        loop {
-            let lease = self.session.lease_after(failed).await;
-            match request(lease.clone()).await {
-                Ok(reply) => return reply,
-                Err(error) if error.code().is_none() => failed = lease.number,
-                Err(error) => {
-                    tracing::debug!(%error, "a checkpoint was refused, trying again");
-                    tokio::time::sleep(Duration::from_millis(500)).await;
-                }
-            }
-        }
     }
 
     fn iteration(&self) -> MutexGuard<'_, Iteration> {

@@ -8,11 +8,10 @@ use tokio::sync::mpsc;
 
 use super::inflight::{Delivery, Field, Inflight};
 use super::keys;
-use super::payload::{Head, known_as};
 use super::queues::{QueueList, Resolved, shuffle};
-use super::rescues::Rescues;
 use super::scripts;
 use super::session::{Lease, Session};
+use super::suspects;
 use super::wakes::Dirty;
 
 /// Jobs at most per call.
@@ -34,6 +33,16 @@ pub(crate) struct Fetcher {
     serving: Vec<Resolved>,
     batch: u64,
     largest: usize,
+}
+
+/// What a fetch brought.
+#[derive(Default)]
+struct Taken {
+    deliveries: Vec<Arc<Delivery>>,
+    /// All queues were found empty, and will be heard of.
+    drained: bool,
+    /// Some jobs have outlived their processes; perhaps these.
+    rescues: bool,
 }
 
 impl Fetcher {
@@ -85,33 +94,39 @@ impl Fetcher {
         self.inflight.awaits(self.batch);
         let result = self.request(lease, &queues, permits).await;
         let wakes = self.session.redis.wakes().clone();
-        let (deliveries, drained) = match result {
-            Ok(Some(reply)) => self.read(reply, &queues).await,
+        let taken = match result {
+            Ok(Some(reply)) => self.read(reply, &queues),
             Ok(None) => {
                 self.session.renew_if(lease.number); // it is gone: nothing was taken
-                (Vec::new(), false)
+                Taken::default()
             }
             Err(error) => {
                 wakes.put_back(queues.into_iter().map(|name| keys::queue(&name)));
                 return self.decide(lease, error).await;
             }
         };
-        self.inflight.enter(&deliveries);
-        if !drained {
+        self.inflight.enter(&taken.deliveries);
+        if taken.rescues {
+            suspects::find(&self.session, &taken.deliveries).await;
+        }
+        if !taken.drained {
             wakes.put_back(queues.into_iter().map(|name| keys::queue(&name)));
         }
-        deliveries
+        taken.deliveries
     }
 
     /// The reply is lost, and with it the knowledge whether the script ran. The connection is
     /// closed, so the next registration fences it off and sees what it did.
     async fn decide(&mut self, lease: &Lease, error: RedisError) -> Vec<Arc<Delivery>> {
-        tracing::debug!(%error, batch = self.batch, "a fetch is in doubt until the next registration");
+        match error.code() {
+            None => tracing::debug!(%error, "a fetch is in doubt until the next registration"),
+            Some(code) => tracing::warn!(code, "Redis refuses to hand out jobs; trying again"),
+        }
         self.inflight.doubts(self.batch);
         lease.connection.kill();
         self.session.renew();
         let decided = self.decided.recv().await.unwrap_or_default();
-        self.find_suspects(&decided).await;
+        suspects::find(&self.session, &decided).await;
         decided
     }
 
@@ -139,7 +154,7 @@ impl Fetcher {
         ((1 << 20) / self.largest).clamp(1, MAX_STEP)
     }
 
-    async fn read(&mut self, reply: Vec<Value>, queues: &[String]) -> (Vec<Arc<Delivery>>, bool) {
+    fn read(&mut self, reply: Vec<Value>, queues: &[String]) -> Taken {
         let mut words = reply.into_iter();
         let mut flag = || words.next() == Some(Value::Int(1));
         let (drained, rescues) = (flag(), flag());
@@ -159,31 +174,7 @@ impl Fetcher {
         if !deliveries.is_empty() {
             self.largest = largest.max(self.largest / 2);
         }
-        if rescues {
-            self.find_suspects(&deliveries).await;
-        }
-        (deliveries, drained)
-    }
-
-    /// Marks the jobs that may be what process after process died of; without an answer, all.
-    async fn find_suspects(&self, deliveries: &[Arc<Delivery>]) {
-        if deliveries.is_empty() {
-            return;
-        }
-        let mut read = cmd("HMGET");
-        read.arg(keys::RESCUES);
-        for Delivery { raw, .. } in deliveries.iter().map(|delivery| &**delivery) {
-            let jid = Head::parse(raw).ok().and_then(|head| head.jid);
-            read.arg(known_as(raw, jid.as_deref()));
-        }
-        let records: RedisResult<Vec<Option<String>>> = self.session.redis.query(&read).await;
-        let now = self.session.redis.clock().now();
-        for (at, delivery) in deliveries.iter().enumerate() {
-            let record = records.as_ref().map(|records| records[at].as_deref());
-            if record.map_or(true, |record| Rescues::last_chance(record, now)) {
-                delivery.suspected();
-            }
-        }
+        Taken { deliveries, drained, rescues }
     }
 
     /// The queues to look at now, in the order in which to take from them.

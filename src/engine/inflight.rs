@@ -42,7 +42,7 @@ pub(crate) struct Delivery {
     /// Class and jid, known once the payload was read.
     pub(crate) who: OnceLock<(Arc<str>, Arc<str>)>,
     lost: AtomicBool,
-    suspect: AtomicBool,
+    accusation: OnceLock<String>,
     finished: AtomicBool,
 }
 
@@ -55,7 +55,7 @@ impl Delivery {
             since: SystemTime::now(),
             who: OnceLock::new(),
             lost: AtomicBool::new(false),
-            suspect: AtomicBool::new(false),
+            accusation: OnceLock::new(),
             finished: AtomicBool::new(false),
         })
     }
@@ -72,13 +72,13 @@ impl Delivery {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Processes have died with this job before: it has to run apart.
-    pub(crate) fn suspect(&self) -> bool {
-        self.suspect.load(Ordering::Relaxed)
+    /// What to write down before this job starts, if processes have died with it before.
+    pub(crate) fn accusation(&self) -> Option<&str> {
+        self.accusation.get().map(String::as_str)
     }
 
-    pub(crate) fn suspected(&self) {
-        self.suspect.store(true, Ordering::Relaxed);
+    pub(crate) fn suspect(&self, accusation: String) {
+        let _ = self.accusation.set(accusation);
     }
 
     /// Marks the outcome as recorded; false if it already was.
@@ -219,10 +219,9 @@ impl Inflight {
         self.all().into_iter().filter(|delivery| !delivery.finished()).collect()
     }
 
-    /// Whether we hold any other suspect, be it that Redis does not know its end yet.
-    pub(crate) fn other_suspects(&self, than: Field) -> bool {
-        let table = self.lock();
-        table.held.iter().any(|(field, held)| *field != than && held.delivery.suspect())
+    /// Whether this delivery is still ours, be it only that Redis does not know its end yet.
+    pub(crate) fn holds(&self, field: Field) -> bool {
+        self.lock().held.contains_key(&field)
     }
 
     /// Ends every run at its next await.

@@ -13,6 +13,7 @@ use super::lifecycle::{Lifecycle, Phase};
 use super::processor::Processor;
 use super::retry::Fate;
 use super::session::Lease;
+use super::suspects;
 
 /// Takes and starts jobs.
 pub(crate) struct Intake {
@@ -107,9 +108,9 @@ impl Intake {
         }
         for delivery in deliveries {
             let permit = permits.split(1);
-            let apart = match delivery.suspect() {
-                false => None,
-                true => match self.apart.clone().try_acquire_owned() {
+            let apart = match delivery.accusation() {
+                None => None,
+                Some(_) => match self.apart.clone().try_acquire_owned() {
                     Ok(apart) => Some(apart),
                     Err(_) => {
                         self.processor.postpone(&delivery);
@@ -120,12 +121,19 @@ impl Intake {
             let (field, processor) = (delivery.field, self.processor.clone());
             let inflight = self.inflight.clone();
             let run = tokio::spawn(async move {
-                // one that Redis still holds for us would be blamed for what this one does
-                while apart.is_some() && inflight.other_suspects(field) {
+                let Some(apart) = apart else {
+                    processor.process(delivery).await;
+                    return drop(permit);
+                };
+                suspects::accuse(&processor.session, &delivery).await;
+                processor.process(delivery).await;
+                drop(permit);
+                // the next suspect starts when Redis knows the end of this one, which would be
+                // blamed for its doings otherwise
+                while inflight.holds(field) {
                     sleep(Duration::from_millis(5)).await;
                 }
-                processor.process(delivery).await;
-                drop((permit, apart));
+                drop(apart);
             });
             self.inflight.running(field, run.abort_handle());
         }

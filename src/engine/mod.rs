@@ -19,7 +19,7 @@
 //! | names, time, wire form, plain decisions | `keys` `clock` `payload` `lifecycle` `queues` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `wakes` `errors` `process` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `session` |
 //! | what authors of jobs see | `context` `middleware` `job` `client` |
-//! | one verb each | `fetch` `finish` `giveback` `heartbeat` `reaper` `poller` `cron` |
+//! | one verb each | `suspects` `fetch` `finish` `giveback` `heartbeat` `reaper` `poller` `cron` |
 //! | one job; all of them; the process | `registry` `processor` `intake` `worker` |
 
 mod address;
@@ -54,6 +54,7 @@ mod retry;
 mod scripts;
 mod server;
 mod session;
+mod suspects;
 pub mod tls;
 mod wakes;
 mod worker;

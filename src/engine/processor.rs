@@ -111,7 +111,7 @@ impl Processor {
         match outcome {
             Outcome::Success { iterated } => {
                 self.counters.ran(false);
-                let traces = iterated || delivery.suspect();
+                let traces = iterated || delivery.accusation().is_some();
                 Fate::Done { traces: traces.then(|| delivery.jid().to_owned()) }
             }
             Outcome::Error(error) => match error.downcast_ref::<Stop>() {

@@ -13,7 +13,7 @@ use super::heartbeat::Pulse;
 use super::inflight::{Field, split_record};
 use super::keys;
 use super::payload::{Head, Payload, known_as};
-use super::rescues::Rescues;
+use super::rescues::{Rescues, Verdict};
 use super::retry::{Failure, POISON, buried};
 use super::scripts;
 use super::session::Session;
@@ -109,14 +109,14 @@ async fn rescue(session: &Session, owner: &str, orphans: Vec<Orphan>) -> RedisRe
         read.arg(&orphan.id);
     }
     let records: Vec<Option<String>> = session.redis.query(&read).await?;
-    let rescues = records.iter().map(|record| Rescues::next(record.as_deref(), now));
-    let (poison, fine): (Vec<_>, Vec<_>) = orphans
-        .into_iter()
-        .zip(rescues)
-        .partition(|(_, rescues)| rescues.count >= keys::POISON_LIMIT);
-    let mut buried = 0;
-    for (orphan, rescues) in &poison {
-        buried += usize::from(bury_poison(session, owner, orphan, rescues, now).await?);
+    let (mut fine, mut buried) = (Vec::new(), 0);
+    for (orphan, record) in orphans.into_iter().zip(records) {
+        match Rescues::judge(record.as_deref(), now, owner, &orphan.field) {
+            Verdict::Again(rescues) => fine.push((orphan, rescues)),
+            Verdict::Bury(deaths) => {
+                buried += usize::from(bury_poison(session, owner, &orphan, deaths).await?);
+            }
+        }
     }
     let moved = requeue(session, owner, &fine).await?;
     if moved > 0 {
@@ -145,10 +145,10 @@ async fn bury_poison(
     session: &Session,
     owner: &str,
     orphan: &Orphan,
-    rescues: &Rescues,
-    now: f64,
+    deaths: u32,
 ) -> RedisResult<bool> {
-    let message = format!("the process died {} times while this job ran", rescues.count);
+    let now = session.redis.clock().now();
+    let message = format!("the process died {deaths} times while this job ran");
     let failure = Failure { class: POISON, message };
     let payload = buried(&orphan.raw, &orphan.queue, &failure, now);
     let keep = Payload::parse(&orphan.raw).ok().and_then(|payload| payload.get::<bool>("dead"));
@@ -166,7 +166,7 @@ async fn bury_poison(
         tracing::error!(
             job.jid = orphan.id,
             queue = orphan.queue,
-            rescues = rescues.count,
+            deaths,
             "poison: buried, since process after process died with it"
         );
         session.counters.event("poisoned", 1);

@@ -22,6 +22,7 @@ scripts! {
     PROMOTE = "promote";
     CHECKPOINT = "checkpoint";
     BEAT = "beat";
+    ACCUSE = "accuse";
     LEAVE = "leave";
     CRON = "cron";
 }

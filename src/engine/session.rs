@@ -66,6 +66,25 @@ impl Session {
         }
     }
 
+    /// Asks Redis until it answers: an outage makes whoever asks wait, not fail.
+    pub(crate) async fn persist<T, Reply>(&self, request: impl Fn(Lease) -> Reply) -> T
+    where
+        Reply: Future<Output = RedisResult<T>>,
+    {
+        let mut failed = 0;
+        loop {
+            let lease = self.lease_after(failed).await;
+            match request(lease.clone()).await {
+                Ok(reply) => return reply,
+                Err(error) if error.code().is_none() => failed = lease.number,
+                Err(error) => {
+                    tracing::debug!(%error, "refused, trying again");
+                    sleep(Duration::from_millis(500)).await;
+                }
+            }
+        }
+    }
+
     /// Registers anew: a batch is in doubt.
     pub(crate) fn renew(&self) {
         self.renew.notify_one();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the engine from the ground up. Each may use those before it.
-const GROUND_UP: [&str; 36] = [
+const GROUND_UP: [&str; 37] = [
     "keys",
     "clock",
     "payload",
@@ -30,6 +30,7 @@ const GROUND_UP: [&str; 36] = [
     "middleware",
     "job",
     "client", // what authors see
+    "suspects",
     "fetch",
     "finish",
     "giveback",

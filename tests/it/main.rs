@@ -10,6 +10,7 @@ mod child; // a worker process of its own, and its jobs
 mod proxy; // loses replies and delays requests on demand
 mod resp; // RESP, as far as the proxy needs it
 
+mod author; // what an author of jobs may do
 mod crashes; // kill -9, and jobs that kill their process
 mod flow; // enqueue, run, retry, schedule: the calm case
 mod footprint; // connections, and what an idle worker sends

@@ -1,0 +1,187 @@
+//! What an author of jobs may do, each shown once: ways to stop, limits, middleware, cron.
+
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use redis::AsyncCommands;
+use roustabout::engine::{
+    Call, Client, EnqueueError, Next, Payload, PushNext, Registry, Retry, Stop, Worker,
+    WorkerOptions,
+};
+use serde_json::json;
+
+use crate::support::{Diary, Running, Server, brisk, client, eventually};
+
+#[tokio::test]
+async fn ways_to_stop() {
+    job!(Pointless {}, |_this, _cx| anyhow::bail!(Stop::Discard));
+    job!(Hopeless {}, |_this, _cx| Err(Stop::Kill).context("the account is closed"));
+    job!(Later {}, |_this, cx| {
+        cx.app.note(format!("later {}", cx.attempt()));
+        anyhow::ensure!(cx.app.count("later 1") > 1, Stop::Snooze(Duration::from_millis(50)));
+        Ok(())
+    });
+    job!(Once {} retry Retry::Never, |_this, cx| {
+        cx.app.note(format!("once, last: {}", cx.last_attempt()));
+        anyhow::bail!("no luck")
+    });
+    let (server, diary) = (Server::start().await, Diary::default());
+    let registry = Registry::new(diary.clone()).job::<Pointless>().job::<Hopeless>();
+    let registry = registry.job::<Later>().job::<Once>();
+    let worker = Running::start(brisk(), server.redis(), registry);
+    let client = client(&server);
+    client.enqueue(Pointless {}).await.unwrap();
+    client.enqueue(Hopeless {}).await.unwrap();
+    client.enqueue(Later {}).await.unwrap();
+    client.enqueue(Once {}).await.unwrap();
+    eventually("the snooze is over", async || diary.count("later 1") == 2).await;
+    eventually("one is dead", async || server.query::<u32>("ZCARD dead").await == 1).await;
+    worker.stop().await;
+    assert_eq!(diary.count("once, last: true"), 1);
+    let dead: Vec<String> = server.query("ZRANGE dead 0 -1").await;
+    assert!(dead[0].contains("Hopeless") && dead[0].contains("the account is closed"), "{dead:?}");
+    assert_eq!(server.query::<u32>("EXISTS retry schedule queue:default").await, 0);
+    assert_eq!(server.query::<u32>("HGET roustabout:counters discarded").await, 2);
+}
+
+#[tokio::test]
+async fn a_failure_is_tried_again() {
+    job!(Flaky {}, |_this, cx| {
+        cx.app.note(format!("attempt {}", cx.attempt()));
+        anyhow::ensure!(cx.attempt() > 1, "not yet");
+        Ok(())
+    });
+    let (server, diary) = (Server::start().await, Diary::default());
+    let registry = Registry::new(diary.clone()).job::<Flaky>();
+    let worker = Running::start(brisk(), server.redis(), registry);
+    client(&server).enqueue(Flaky {}).await.unwrap();
+    eventually("it waits", async || server.query::<u32>("ZCARD retry").await == 1).await;
+    // the curve begins at 15 s: be the operator who lets it run at once
+    let mut connection = server.connect().await;
+    let waiting: Vec<String> = connection.zrange("retry", 0, -1).await.unwrap();
+    let () = connection.zadd("retry", &waiting[0], 1).await.unwrap();
+    eventually("it ran again", async || diary.count("attempt 2") == 1).await;
+    worker.stop().await;
+    assert_eq!(server.query::<u32>("EXISTS retry dead").await, 0);
+}
+
+#[tokio::test]
+async fn a_limit_ends_a_job_unless_it_shows_progress() {
+    job!(Hangs {}, |_this, _cx| std::future::pending().await);
+    job!(Steady {}, |_this, cx| {
+        for step in 0..8 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            cx.checkpoint(step).await?;
+        }
+        cx.app.note("steady");
+        Ok(())
+    });
+    let (server, diary) = (Server::start().await, Diary::default());
+    let registry = Registry::new(diary.clone()).job::<Hangs>().job::<Steady>();
+    let options = WorkerOptions { job_timeout: Some(Duration::from_millis(1_000)), ..brisk() };
+    let worker = Running::start(options, server.redis(), registry);
+    let client = client(&server);
+    client.enqueue(Hangs {}).await.unwrap();
+    client.enqueue(Steady {}).await.unwrap();
+    eventually("the steady one ends", async || diary.count("steady") == 1).await;
+    eventually("the other failed", async || server.query::<u32>("ZCARD retry").await == 1).await;
+    worker.stop().await;
+    let retry: Vec<String> = server.query("ZRANGE retry 0 -1").await;
+    assert!(retry[0].contains("Hangs") && retry[0].contains("\"Timeout\""), "{retry:?}");
+}
+
+async fn tenant(payload: Payload, next: PushNext) -> Result<Payload, EnqueueError> {
+    if payload.class() == "Forbidden" {
+        return Err(EnqueueError::Refused("not for this tenant".into()));
+    }
+    next.run(payload.with("tenant", "acme")).await
+}
+
+async fn only_acme(call: Call, next: Next) -> anyhow::Result<()> {
+    let tenant: Option<String> = call.payload().and_then(|payload| payload.get("tenant"));
+    anyhow::ensure!(tenant.as_deref() == Some("acme"), Stop::Discard);
+    next.run(call).await
+}
+
+#[tokio::test]
+async fn middleware_on_both_sides() {
+    job!(Note { text: String }, |this, cx| {
+        cx.app.note(this.text);
+        Ok(())
+    });
+    let (server, diary) = (Server::start().await, Diary::default());
+    let worker = Worker::new(brisk(), server.redis(), Registry::new(diary.clone()).job::<Note>());
+    let seen = diary.clone();
+    let worker = worker.middleware(only_acme).middleware(move |call: Call, next: Next| {
+        let seen = seen.clone();
+        async move {
+            let class = call.class().to_owned();
+            let result = next.run(call).await;
+            seen.note(format!("{class} ended, ok: {}", result.is_ok()));
+            result
+        }
+    });
+    let worker = Running::launch(worker);
+    let client = Client::new(server.redis()).middleware(tenant);
+    client.enqueue(Note { text: "in".into() }).await.unwrap();
+    let foreign = Payload::new("Note", json!(["out"]));
+    super::support::client(&server).push(foreign).await.unwrap();
+    let refused = client.push(Payload::new("Forbidden", json!([]))).await;
+    assert_eq!(refused, Err(EnqueueError::Refused("not for this tenant".into())));
+    eventually("the one ran", async || diary.count("Note ended, ok: true") == 1).await;
+    let discarded = "HGET roustabout:counters discarded";
+    let gone = async || server.query::<Option<u32>>(discarded).await == Some(1);
+    eventually("the other is counted", gone).await;
+    worker.stop().await;
+    assert_eq!(diary.lines(), ["in", "Note ended, ok: true"]);
+}
+
+#[tokio::test]
+async fn enqueueing_for_a_time_and_nonsense() {
+    let server = Server::start().await;
+    let client = client(&server);
+    job!(Note {}, |_this, _cx| Ok(()));
+    let soon = SystemTime::now() + Duration::from_secs(60);
+    client.enqueue_at(soon, Note {}).await.unwrap();
+    client.enqueue_at(SystemTime::UNIX_EPOCH, Note {}).await.unwrap();
+    assert_eq!(server.query::<u32>("ZCARD schedule").await, 1);
+    assert_eq!(server.query::<u32>("LLEN queue:default").await, 1);
+    let jobs: Vec<String> = server.query("ZRANGE schedule 0 -1").await;
+    let job: serde_json::Value = serde_json::from_str(&jobs[0]).unwrap();
+    assert!(job.get("at").is_none() && job.get("enqueued_at").is_none(), "{job}");
+    assert!(job["created_at"].is_f64(), "{job}");
+    for bad in [
+        Payload::new("", json!([])),
+        Payload::new("A", json!([])).queue(""),
+        Payload::new("A", json!([])).with("args", "text"),
+        Payload::new("A", json!([])).with("at", "tomorrow"),
+    ] {
+        assert!(matches!(client.push(bad).await, Err(EnqueueError::Invalid(_))));
+    }
+}
+
+#[tokio::test]
+async fn a_cron_slot_is_enqueued_once_and_caught_up() {
+    job!(Nightly {}, |_this, cx| {
+        cx.app.note("nightly");
+        Ok(())
+    });
+    let (server, diary) = (Server::start().await, Diary::default());
+    // the last slot that anybody saw is long past
+    let () = server.query("HSET roustabout:cron nightly 1000").await;
+    let start = || {
+        let registry = Registry::new(diary.clone()).job::<Nightly>();
+        let registry = registry.cron("nightly", "0 0 1 1 *", Nightly {});
+        let registry = registry.cron("never seen before", "0 0 1 1 *", Nightly {});
+        Running::start(brisk(), server.redis(), registry)
+    };
+    let workers = [start(), start(), start()];
+    eventually("it ran", async || diary.len() == 1).await;
+    let known = async || server.query::<u32>("HLEN roustabout:cron").await == 2;
+    eventually("the other is remembered", known).await;
+    for worker in workers {
+        worker.stop().await;
+    }
+    assert_eq!(diary.len(), 1);
+    assert!(server.query::<u64>("HGET roustabout:cron nightly").await > 1_700_000_000);
+}
