@@ -1,4 +1,5 @@
-//! What the environment says, read once at start. Everything configurable is in `Raw`.
+//! What the environment says, read once at start. What can be set is in `Raw`, and
+//! the Redis URL, whose variable can be named by another, in `redis_url`.
 //!
 //! A bad value is one line that names the variable and what it accepts. The line never repeats the
 //! value: some are secrets, and one that was pasted into the wrong variable is a secret too.
@@ -170,7 +171,7 @@ fn redis_url(vars: &Vars) -> Result<(String, String), String> {
     match vars.get(name) {
         Some(url) => Ok((name.to_owned(), url.trim().to_owned())),
         None if vars.contains_key("REDIS_PROVIDER") => {
-            Err(format!("REDIS_PROVIDER names {name}, which is not set"))
+            Err("REDIS_PROVIDER accepts the name of a variable that is set; this one is not".into())
         }
         None if vars.contains_key("DYNO") => {
             Err("REDIS_URL is not set: run `heroku addons:create heroku-redis:mini`".into())

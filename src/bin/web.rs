@@ -37,11 +37,11 @@ fn run(config: Config) -> Result<(), String> {
 async fn serve(config: Config) -> Result<(), String> {
     // First of all: a TERM that comes during the boot must find its handler.
     let lifecycle = Lifecycle::for_web().map_err(|error| format!("no signal handlers: {error}"))?;
-    let app = App::new(&config).map_err(|error| error.to_string())?;
     let listener = routes::bind(config.port).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => format!("PORT: {} is in use by another process", config.port),
         _ => format!("PORT: cannot listen on {}: {error}", config.port),
     })?;
+    let app = App::new(&config).map_err(|error| error.to_string())?;
     tracing::info!("listening on http://localhost:{}", config.port);
     let web =
         Web { app, lifecycle: lifecycle.clone(), api_token: config.api_token.map(Into::into) };

@@ -49,7 +49,10 @@ impl Address {
         let place = match url.scheme() {
             "redis" => tcp(&url, None)?,
             "rediss" => tcp(&url, Some(verify))?,
-            "unix" | "redis+unix" => Place::Unix(percent_decoded(url.path())?.into()),
+            "unix" | "redis+unix" => match url.path() {
+                "" | "/" => return Err("the path of the socket is missing".to_owned()),
+                path => Place::Unix(percent_decoded(path)?.into()),
+            },
             _ => return Err("the scheme must be redis, rediss or unix".to_owned()),
         };
         let secret =
@@ -179,7 +182,14 @@ mod tests {
 
     #[test]
     fn errors_say_what_is_wrong_and_hide_the_rest() {
-        let bad = ["nonsense", "http://:secret@h/", "redis://:secret@/", "redis://:secret@h/x", ""];
+        let bad = [
+            "nonsense",
+            "http://:secret@h/",
+            "redis://:secret@/",
+            "redis://:secret@h/x",
+            "",
+            "unix://",
+        ];
         for url in bad {
             let error = parse(url).err().unwrap();
             assert!(!error.is_empty() && !error.contains("secret"), "{url}: {error}");

@@ -78,5 +78,6 @@ async fn leave(session: &Session, lease: &Lease) -> RedisResult<i64> {
     let mut script = scripts::LEAVE.prepare_invoke();
     script.arg(identity).arg(&session.inflight_key).arg(keys::OWNERS).arg(keys::PROCESSES);
     script.arg(0).arg(keys::work(identity)).arg(keys::workers(identity));
+    script.arg(keys::beats(identity));
     lease.connection.run(&script).await
 }

@@ -243,7 +243,9 @@ impl Beats<'_> {
         };
         let record = session.process.record(&vitals);
         script.arg(session.identity()).arg(session.ttl.as_millis() as u64);
-        script.arg(keys::PROCESSES).arg(self.number).arg(record.len()).arg(record);
+        script.arg(keys::PROCESSES).arg(self.number);
+        script.arg(keys::beats(session.identity())).arg(keys::BEATS_TTL.as_secs());
+        script.arg(record.len()).arg(record);
     }
 
     fn put_work(&self, script: &mut ScriptInvocation<'_>, busy: &[Arc<Delivery>]) {

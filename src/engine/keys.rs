@@ -1,4 +1,5 @@
-//! Every Redis key, lifetime and cap. No other file holds a key literal.
+//! Every Redis key of the engine, its lifetime and cap. No other file of the engine holds a key
+//! literal; keys of your own are safe from it under any other prefix.
 //!
 //! The unprefixed names are Sidekiq's (its 6.4 to 8.x, read from its source) and carry Sidekiq's
 //! meaning, so that its clients, its Web UI and its API see our worker as one of their own.
@@ -60,6 +61,11 @@ pub(crate) fn iteration(jid: &str) -> String {
     format!("it-{jid}")
 }
 
+/// Number of the last heartbeat of a process whose counters were added.
+pub(crate) fn beats(identity: &str) -> String {
+    format!("roustabout:beats:{identity}")
+}
+
 /// Totals of a kind (`processed`, `failed`), and per UTC day when `day` is given.
 pub(crate) fn stat(kind: &str, day: Option<&str>) -> String {
     match day {
@@ -68,6 +74,9 @@ pub(crate) fn stat(kind: &str, day: Option<&str>) -> String {
     }
 }
 
+/// How long the number of the last heartbeat is remembered: longer than any outage in which a
+/// process keeps its counters.
+pub(crate) const BEATS_TTL: Duration = Duration::from_secs(86_400);
 /// How long the totals of a day are kept.
 pub(crate) const STAT_TTL: Duration = Duration::from_secs(5 * 365 * 86_400);
 /// How long a cursor outlives its job's last sign of life.

@@ -18,7 +18,7 @@
 //! |---|---|
 //! | names, time, wire form, plain decisions | `keys` `clock` `payload` `lifecycle` `queues` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `wakes` `errors` `process` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `session` |
-//! | what authors of jobs see | `context` `middleware` `job` `client` |
+//! | what authors of jobs see | `context` `middleware` `job` `client` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `heartbeat` `reaper` `poller` `cron` |
 //! | one job; all of them; the process | `registry` `processor` `intake` `worker` |
 
@@ -36,6 +36,7 @@ mod finish;
 mod giveback;
 mod heartbeat;
 mod inflight;
+mod inspect;
 mod intake;
 mod job;
 mod keys;
@@ -63,6 +64,7 @@ pub use client::{Client, EnqueueError, PushNext};
 pub use connection::RedisOptions;
 pub use context::JobContext;
 pub use errors::is_full;
+pub use inspect::is_dead;
 pub use job::Job;
 pub use lifecycle::{Lifecycle, Phase};
 pub use middleware::{Call, Next};

@@ -68,6 +68,9 @@ impl Processor {
             Err(error) => return (None, failure(retry::BAD_JSON, error.to_string())),
         };
         let class = head.class.clone().unwrap_or_default();
+        if class.is_empty() {
+            return (None, failure(retry::BAD_JSON, "`class` is missing, or no text".to_owned()));
+        }
         let id = known_as(&delivery.raw, head.jid.as_deref());
         let _ = delivery.who.set((class.as_str().into(), id.as_str().into()));
         let Some(handler) = self.handlers.get(&class) else {

@@ -41,12 +41,17 @@ impl FromStr for QueueList {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut list = QueueList { entries: Vec::new(), excluded: Vec::new(), weighted: false };
-        for part in text.split(',').map(str::trim) {
-            match part.strip_prefix('!') {
-                Some("") => return Err("\"!\" names no queue".to_owned()),
-                Some(pattern) => list.excluded.push(pattern.to_owned()),
-                None => list.add(part)?,
-            }
+        for (at, part) in text.split(',').map(str::trim).enumerate() {
+            let added = match part.strip_prefix('!') {
+                Some("") => Err("\"!\" names no queue"),
+                Some(pattern) => {
+                    list.excluded.push(pattern.to_owned());
+                    Ok(())
+                }
+                None => list.add(part),
+            };
+            // by its place: what is there may be a secret that was pasted into the wrong variable
+            added.map_err(|what| format!("entry {}: {what}", at + 1))?;
         }
         if list.entries.is_empty() {
             list.entries = QueueList::default().entries; // only exclusions: all but these
@@ -56,23 +61,23 @@ impl FromStr for QueueList {
 }
 
 impl QueueList {
-    fn add(&mut self, part: &str) -> Result<(), String> {
+    fn add(&mut self, part: &str) -> Result<(), &'static str> {
         let (pattern, weight) = match part.rsplit_once(':') {
             None => (part, 1),
             Some((pattern, weight)) => {
                 self.weighted = true;
                 let weight = weight.parse().ok().filter(|w| (1..=1_000).contains(w));
-                (pattern, weight.ok_or(format!("{part:?}: a weight is a number from 1 to 1000"))?)
+                (pattern, weight.ok_or("a weight is a number from 1 to 1000")?)
             }
         };
         if pattern.contains(char::is_whitespace) {
-            return Err(format!("{pattern:?} has a blank in it: names are separated by commas"));
+            return Err("a blank in a name: names are separated by commas");
         }
         if pattern.is_empty() {
-            return Err("a queue name is missing (two commas, or one at an end?)".to_owned());
+            return Err("a queue name is missing (two commas, or one at an end?)");
         }
         if self.entries.iter().any(|entry| entry.pattern == pattern) {
-            return Err(format!("{pattern:?} is listed twice"));
+            return Err("this queue is listed before");
         }
         self.entries.push(Entry { pattern: pattern.to_owned(), weight });
         Ok(())

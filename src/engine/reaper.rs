@@ -178,5 +178,6 @@ async fn forget(session: &Session, owner: &str) -> RedisResult<()> {
     let mut script = scripts::LEAVE.prepare_invoke();
     script.arg(owner).arg(keys::inflight(owner)).arg(keys::OWNERS).arg(keys::PROCESSES);
     script.arg(1).arg(keys::work(owner)).arg(keys::workers(owner));
+    script.arg(keys::beats(owner));
     session.redis.connection().await?.run::<i64>(&script).await.map(drop)
 }

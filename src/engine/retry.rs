@@ -17,7 +17,8 @@ pub enum Retry {
     Never,
 }
 
-/// Ways to leave `perform` early that are no ordinary failure. Return one as the error.
+/// Ways to leave `perform` early that are no ordinary failure. Return one as the error; context
+/// stays with it: `Err(anyhow::Error::new(Stop::Kill).context("the account is closed"))`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Stop {
     /// Drop the job: it is pointless by now. Counted, never retried.
@@ -144,6 +145,9 @@ fn verdict(
     failure: &Failure,
     now: f64,
 ) -> Verdict {
+    if failure.class == BAD_JSON {
+        return Verdict::Bury; // no other process could make more of it
+    }
     let retry = payload.raw("retry").and_then(RetryField::parse);
     let Some(limit) = limit(retry, rule) else {
         // it never ran here: dropping it would hide a mistake of ours, not of the job

@@ -1,6 +1,6 @@
 //! Tells somebody else's server about an event.
 
-use anyhow::{anyhow, bail};
+use anyhow::{Error, anyhow, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -35,8 +35,7 @@ impl Job for DeliverWebhook {
                 bail!(Stop::Discard)
             }
             Err(Undelivered::Refused(reason)) => {
-                tracing::warn!(job.jid = cx.jid(), "webhook: refused, {reason}");
-                bail!(Stop::Kill)
+                Err(Error::new(Stop::Kill).context(reason)) // the reason goes to the dead set
             }
         }
     }

@@ -15,6 +15,8 @@ use crate::jobs::store::{self, Import};
 
 /// How often Redis is asked. A person cannot tell it from at once.
 const INTERVAL: Duration = Duration::from_millis(250);
+/// Every so many looks the job itself is looked for.
+const LONGER_LOOK: u32 = 25;
 
 /// One open stream.
 struct Watch {
@@ -22,6 +24,7 @@ struct Watch {
     jid: String,
     sent: Option<String>,
     ended: bool,
+    looks: u32,
 }
 
 pub(super) async fn events(
@@ -30,7 +33,7 @@ pub(super) async fn events(
 ) -> Result<impl IntoResponse, Error> {
     // Asked once before the stream begins, so that an unknown import is a plain 404.
     let jid = find(&web, jid).await?.jid;
-    let watch = Watch { web, jid, sent: None, ended: false };
+    let watch = Watch { web, jid, sent: None, ended: false, looks: 0 };
     // Routers close a connection on which nothing is sent (Heroku's after 55 s): a comment every 15
     // s.
     let beat = KeepAlive::new().interval(Duration::from_secs(15));
@@ -52,7 +55,14 @@ async fn next(mut watch: Watch) -> Option<(Result<Event, Infallible>, Watch)> {
 impl Watch {
     async fn change(&mut self) -> Option<Event> {
         while !self.ended {
-            match store::load(&self.web.app.redis, &self.jid).await {
+            // whether it is dead takes a longer look: only now and then
+            self.looks += 1;
+            let redis = &self.web.app.redis;
+            let import = match self.looks % LONGER_LOOK {
+                0 => store::load_settled(redis, &self.jid).await,
+                _ => store::load(redis, &self.jid).await,
+            };
+            match import {
                 Ok(import) => {
                     if let Some(event) = self.compare(&import?) {
                         return Some(event);

@@ -233,3 +233,14 @@ fn an_import_that_cannot_go_on_is_failed_after_its_last_attempt() {
     let _worker = worker(&redis, &[]);
     assert_eq!(web.settled(&jid)["state"], "failed");
 }
+
+#[test]
+fn an_import_that_somebody_buried_is_failed() {
+    let redis = Redis::start();
+    let web = Web::ready(&redis, &[]);
+    let jid = web.imported("", "id\n1\n");
+    let job: String = redis.ask(&["RPOP", "queue:imports"]);
+    let () = redis.ask(&["ZADD", "dead", "1", &job]);
+    assert_eq!(web.get(&format!("/imports/{jid}")).json()["state"], "failed");
+    assert!(web.events(&jid).any(|line| line.contains("failed")));
+}

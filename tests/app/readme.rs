@@ -87,6 +87,12 @@ fn the_first_job_works_as_the_readme_says() {
     let routes = tree.join("src/routes.rs");
     let source = fs::read_to_string(&routes).unwrap() + "\n" + &blocks[3].1;
     fs::write(&routes, source).unwrap();
+    // as bin/test would find it
+    fs::copy(root.join("rustfmt.toml"), tree.join("rustfmt.toml")).unwrap();
+    let mut format = Command::new(env!("CARGO"));
+    let formatted = format.args(["fmt", "--check"]).current_dir(&tree).output().unwrap();
+    let installed = Command::new("rustfmt").arg("--version").output().is_ok();
+    assert!(formatted.status.success() || !installed, "{formatted:?}");
     let programs = build(&tree);
 
     let redis = Redis::start();

@@ -163,4 +163,6 @@ fn private_targets_are_never_connected_to() {
         (redis.ask::<usize>(&["ZCARD", "dead"]) == hosts.len()).then_some(())
     });
     assert!(deliveries.try_recv().is_err());
+    let dead: Vec<String> = redis.ask(&["ZRANGE", "dead", "0", "-1"]);
+    assert!(dead.iter().all(|job| job.contains("WEBHOOK_ALLOW_PRIVATE")), "{dead:?}");
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the engine from the ground up. Each may use those before it.
-const GROUND_UP: [&str; 37] = [
+const GROUND_UP: [&str; 38] = [
     "keys",
     "clock",
     "payload",
@@ -29,7 +29,8 @@ const GROUND_UP: [&str; 37] = [
     "context",
     "middleware",
     "job",
-    "client", // what authors see
+    "client",
+    "inspect", // what authors see
     "suspects",
     "fetch",
     "finish",

@@ -1,11 +1,12 @@
 -- One heartbeat: prolongs the life of the process's record, never creates it, and brings the
 -- running jobs and the counters up to date.
 -- ARGV: identity, lifetime ms, processes set, sequence number of the counters,
+--       the key that remembers it and its lifetime in seconds,
 --       n, n words of the heartbeat record, n, n names of work hashes, n, n words of running
---       jobs, then triples: key, hash field ('' = plain counter), increment[, lifetime s]
---       see heartbeat.rs; counters are added once however often the same beat is sent
+--       jobs, then quadruples: key, hash field ('' = plain counter), increment, lifetime in
+--       seconds (0 = none); counters are added once however often the same beat is sent
 -- returns: false if the record is gone, else the server's TIME
-local identity, ttl, at = ARGV[1], ARGV[2], 5
+local identity, ttl, at = ARGV[1], ARGV[2], 7
 if redis.call('PEXPIRE', identity, ttl) == 0 then return false end
 
 local function list()
@@ -27,13 +28,14 @@ for _, key in ipairs(list()) do
 end
 at = at + 1 + tonumber(ARGV[at])
 
-if redis.call('HGET', identity, 'beats') ~= ARGV[4] then
+-- not in the record: that may expire before a beat without a reply is sent again
+if redis.call('GET', ARGV[5]) ~= ARGV[4] then
   for i = at, #ARGV, 4 do
     local key, field, by, expiry = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     -- pcall: a counter that is none (somebody's SET) must not look like a failed heartbeat
     if field == '' then redis.pcall('INCRBY', key, by) else redis.pcall('HINCRBY', key, field, by) end
     if expiry ~= '0' then redis.call('EXPIRE', key, expiry) end
   end
-  redis.call('HSET', identity, 'beats', ARGV[4])
+  redis.call('SET', ARGV[5], ARGV[4], 'EX', ARGV[6])
 end
 return redis.call('TIME')

@@ -7,7 +7,7 @@
 
 mod piece;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, Error, anyhow};
 use ring::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -57,8 +57,8 @@ impl ImportCsv {
             // It ended, and only the news of that was lost.
             (_, None) if done => return Ok(()),
             _ => {
-                tracing::error!(job.jid = cx.jid(), "the uploaded file is gone (kept for 7 days)");
-                bail!(Stop::Kill)
+                let reason = "the uploaded file is gone (it is kept for 7 days)";
+                return Err(Error::new(Stop::Kill).context(reason));
             }
         };
         if !done {

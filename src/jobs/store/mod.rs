@@ -17,7 +17,7 @@ use std::str::FromStr;
 use redis::RedisResult;
 use serde::Serialize;
 
-use crate::engine::Redis;
+use crate::engine::{Redis, is_dead};
 
 /// How long bodies, results and records are kept: 7 days.
 pub const KEPT_SECONDS: u64 = 7 * 24 * 60 * 60;
@@ -128,6 +128,19 @@ pub async fn load(redis: &Redis, jid: &str) -> RedisResult<Option<Import>> {
         interruptions: field(&fields, "interruptions"),
         created_at: field(&fields, "created_at"),
     }))
+}
+
+/// The same, but an import whose job is dead counts as failed, whoever buried it: the job itself
+/// cannot tell when its process dies with it again and again.
+pub async fn load_settled(redis: &Redis, jid: &str) -> RedisResult<Option<Import>> {
+    let import = load(redis, jid).await?;
+    match &import {
+        Some(known) if !known.state.is_final() && is_dead(redis, jid).await? => {
+            update(redis, jid, &[("state", State::Failed.as_str().into())]).await?;
+            load(redis, jid).await
+        }
+        _ => Ok(import),
+    }
 }
 
 fn state(fields: &HashMap<String, String>) -> State {
