@@ -25,7 +25,7 @@ fn options() -> WorkerOptions {
 
 /// Beats of a process so far; 0 if it has no record.
 async fn beats(server: &Server, identity: &str) -> u32 {
-    server.query::<Option<u32>>(&format!("HGET {identity} beats")).await.unwrap_or(0)
+    server.query::<Option<u32>>(&format!("GET roustabout:beats:{identity}")).await.unwrap_or(0)
 }
 
 async fn the_first_back_leaves_the_others_alone(away: Duration) {
