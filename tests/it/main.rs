@@ -10,6 +10,12 @@ mod child; // a worker process of its own, and its jobs
 mod proxy; // loses replies and delays requests on demand
 mod resp; // RESP, as far as the proxy needs it
 
+mod campaign; // a load, disturbed while it lasts, and judged
+mod fleet; // many worker processes, and what is done to them
+mod ledger; // what ran when and where
+mod toil; // the jobs of a campaign
+mod verdict; // was anything lost, and is every repetition explained?
+
 mod author; // what an author of jobs may do
 mod crashes; // kill -9, and jobs that kill their process
 mod flow; // enqueue, run, retry, schedule: the calm case
@@ -22,4 +28,5 @@ mod outage; // the first one back leaves the others alone
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod remote; // quiet, list, and commands through Redis
 mod stops; // TERM: short jobs finish, long ones go back
+mod storm; // all the ways a process can end, at once
 mod tls; // rediss:// against a self-signed chain
