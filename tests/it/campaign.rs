@@ -36,7 +36,7 @@ pub struct Plan {
 impl Plan {
     /// A small load and short times.
     pub fn brisk(server: Server, jobs: usize, pace: f64) -> Plan {
-        let (graces, concurrency) = (vec![Duration::from_millis(150), Duration::from_secs(2)], 3);
+        let (graces, concurrency) = (vec![Duration::from_millis(60), Duration::from_secs(2)], 3);
         Plan { server, url: None, unhurried: false, concurrency, graces, jobs, pace, talks: None }
     }
 }
@@ -177,8 +177,9 @@ async fn peace(field: &mut Field, pushed: Pushed, beat: u64) -> Verdict {
         beat,
     };
     let mut verdict = judge(&record, &account);
-    if counter("poisoned").await != account.buried.len() as u64 {
-        verdict.wrong.push(format!("not all were counted as poisoned: {:?}", account.buried));
+    // who buries may die before the beat that brings the number
+    if counter("poisoned").await > account.buried.len() as u64 {
+        verdict.wrong.push(format!("more counted as poisoned than {:?}", account.buried));
     }
     leftovers(server, &mut verdict).await;
     let jobs = pushed.certain.iter().filter(|(jid, _)| !account.buried.contains(jid));

@@ -13,7 +13,7 @@ use crate::ledger::{End, Mark, Record, Run, Sign};
 /// that the lease is lost, as slow as machines may be.
 const MOMENT: u64 = 5_000;
 /// An abort comes with the end of the grace, not before.
-const EARLY: u64 = 50;
+const EARLY: u64 = 20;
 
 /// What the driver and Redis know beside the record.
 #[derive(Default)]
