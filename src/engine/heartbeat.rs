@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use redis::{RedisResult, ScriptInvocation, cmd};
@@ -165,7 +165,7 @@ impl Heartbeat {
 
 /// A running job in one line, without its arguments.
 pub(crate) fn describe(job: &Delivery) -> String {
-    let seconds = job.since.elapsed().unwrap_or_default().as_secs();
+    let seconds = job.since.elapsed().as_secs();
     format!("{} {} on {} for {seconds} s", job.class(), job.jid(), job.queue)
 }
 
@@ -252,8 +252,9 @@ impl Beats<'_> {
         let identity = self.heartbeat.session.identity();
         script.arg(2).arg(keys::work(identity)).arg(keys::workers(identity));
         script.arg(busy.len() * 2);
+        let now = self.redis.clock().now();
         for job in busy {
-            let since = job.since.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            let since = (now - job.since.elapsed().as_secs_f64()) as u64;
             let payload = String::from_utf8_lossy(&job.raw);
             let entry = json!({"queue": &*job.queue, "payload": payload, "run_at": since});
             script.arg(job.field.to_string()).arg(entry.to_string());

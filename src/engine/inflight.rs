@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::SystemTime;
+use std::time::Instant;
 
 use tokio::task::AbortHandle;
 
@@ -38,7 +38,7 @@ pub(crate) struct Delivery {
     pub(crate) field: Field,
     pub(crate) queue: Arc<str>,
     pub(crate) raw: Vec<u8>,
-    pub(crate) since: SystemTime,
+    pub(crate) since: Instant,
     /// Class and jid, known once the payload was read.
     pub(crate) who: OnceLock<(Arc<str>, Arc<str>)>,
     lost: AtomicBool,
@@ -52,7 +52,7 @@ impl Delivery {
             field,
             queue,
             raw,
-            since: SystemTime::now(),
+            since: Instant::now(),
             who: OnceLock::new(),
             lost: AtomicBool::new(false),
             accusation: OnceLock::new(),
