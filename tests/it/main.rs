@@ -30,3 +30,4 @@ mod remote; // quiet, list, and commands through Redis
 mod stops; // TERM: short jobs finish, long ones go back
 mod storm; // all the ways a process can end, at once
 mod tls; // rediss:// against a self-signed chain
+mod watchdog; // a process that is stuck, or too large, makes room for a fresh one
