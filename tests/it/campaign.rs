@@ -1,17 +1,16 @@
 //! A load of jobs, worker processes, and somebody who disturbs them while it lasts; then peace,
 //! the last jobs, and the judgement.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use roustabout::engine::{Client, EnqueueError, Redis};
 use tokio::task::JoinHandle;
 
 use crate::child::{Post, Setup};
 use crate::fleet::Fleet;
 use crate::ledger::{Ledger, Sign};
 use crate::lost_replies::held;
+use crate::producer::{Producer, Pushed};
 use crate::support::{PATIENCE, Server};
 use crate::toil;
 use crate::verdict::{Account, Verdict, judge};
@@ -30,7 +29,7 @@ pub struct Plan {
     pub jobs: usize,
     pub pace: f64,
     /// Says where it is, every few seconds, under this name.
-    pub talks: Option<String>,
+    pub talks: Option<&'static str>,
 }
 
 impl Plan {
@@ -54,74 +53,6 @@ impl Field {
         self.ledger.mark(Sign::Fault, "redis").await;
         disturb(self).await;
         self.ledger.mark(Sign::Healed, "redis").await;
-    }
-}
-
-/// What the producer has enqueued: for certain, and perhaps.
-#[derive(Default)]
-struct Pushed {
-    certain: Vec<(String, u32)>,
-    doubtful: Vec<(String, u32)>,
-}
-
-/// Enqueues until told to stop.
-struct Producer {
-    pushed: Arc<Mutex<Pushed>>,
-    enough: Arc<AtomicBool>,
-    task: JoinHandle<()>,
-}
-
-impl Producer {
-    fn start(redis: Redis, pace: f64) -> Producer {
-        let (pushed, enough) = (Arc::<Mutex<Pushed>>::default(), Arc::<AtomicBool>::default());
-        let task = tokio::spawn({
-            let (pushed, enough) = (pushed.clone(), enough.clone());
-            async move {
-                let client = Client::new(redis);
-                let (began, mut number) = (Instant::now(), 0.0);
-                while !enough.load(Ordering::Relaxed) {
-                    enqueue(&client, &pushed).await;
-                    number += 1.0;
-                    let due = Duration::from_secs_f64(number / pace);
-                    tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
-                }
-            }
-        });
-        Producer { pushed, enough, task }
-    }
-
-    fn count(&self) -> usize {
-        self.pushed.lock().expect("no panic").certain.len()
-    }
-
-    async fn end(self) -> Pushed {
-        self.enough.store(true, Ordering::Relaxed);
-        self.task.await.expect("no panic");
-        std::mem::take(&mut self.pushed.lock().expect("no panic"))
-    }
-}
-
-/// One job, again and again under the same jid as long as the answer is that it was not
-/// enqueued; some for later.
-async fn enqueue(client: &Client, pushed: &Mutex<Pushed>) {
-    let (mut payload, steps) = toil::any();
-    let jid = format!("{:016x}", fastrand::u64(..));
-    payload.set("jid", &jid);
-    if fastrand::u8(..100) < 3 {
-        let now = std::time::UNIX_EPOCH.elapsed().expect("a clock").as_secs_f64();
-        payload.set("at", now + 1.0 + 2.0 * fastrand::f64());
-    }
-    loop {
-        let result = client.push(payload.clone()).await;
-        let mut pushed = pushed.lock().expect("no panic");
-        match result {
-            Ok(_) => return pushed.certain.push((jid, steps)),
-            Err(EnqueueError::Unknown(_)) => return pushed.doubtful.push((jid, steps)),
-            Err(EnqueueError::Unavailable(_) | EnqueueError::Full) => {}
-            Err(error) => panic!("{error}"),
-        }
-        drop(pushed);
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -270,7 +201,7 @@ impl Drop for Talking {
 }
 
 /// A line on stderr every few seconds.
-fn talk(name: String, ledger: Ledger, pushed: Arc<Mutex<Pushed>>) -> Talking {
+fn talk(name: &'static str, ledger: Ledger, pushed: Arc<Mutex<Pushed>>) -> Talking {
     let began = Instant::now();
     Talking(tokio::spawn(async move {
         loop {

@@ -122,7 +122,7 @@ impl Fleet {
 
     /// TSTP, and TERM after a while.
     pub async fn quiet(&mut self, server: &Server) {
-        let hand = self.hands.remove(0);
+        let hand = self.hands.pop().expect("one at work");
         let ask = format!("HGET {} quiet", hand.child.identity(server).await);
         self.ledger.mark(Sign::Stop(hand.grace.as_millis() as u64), &hand.name).await;
         hand.child.signal("TSTP");

@@ -13,8 +13,13 @@ mod resp; // RESP, as far as the proxy needs it
 mod campaign; // a load, disturbed while it lasts, and judged
 mod fleet; // many worker processes, and what is done to them
 mod ledger; // what ran when and where
+mod producer; // enqueues while a campaign lasts
 mod toil; // the jobs of a campaign
 mod verdict; // was anything lost, and is every repetition explained?
+
+mod rounds; // one kind of fault after the other
+mod soak; // as long as you like: bin/soak
+mod table; // what came of it
 
 mod author; // what an author of jobs may do
 mod crashes; // kill -9, and jobs that kill their process

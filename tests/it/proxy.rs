@@ -95,15 +95,23 @@ impl Proxy {
         Proxy { dir, desk, accepting }
     }
 
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.dir.path().join("proxy.sock").display())
+    }
+
     /// An engine connection through the proxy that soon takes silence for a fault.
     pub fn redis(&self) -> Redis {
-        let url = format!("unix://{}", self.dir.path().join("proxy.sock").display());
-        impatient(&url, Duration::from_secs(1))
+        impatient(&self.url(), Duration::from_secs(1))
     }
 
     /// Orders a fault for the next request of a kind; of fetches, one that takes jobs.
     pub fn arm(&self, kind: Kind, fault: Fault) {
         self.desk.orders.lock().expect("no panic").push((kind, fault));
+    }
+
+    /// Takes back the orders that have not been carried out.
+    pub fn disarm(&self) {
+        self.desk.orders.lock().expect("no panic").clear();
     }
 
     /// From now on about one known request in `n` ends with both sides closed, as likely before
