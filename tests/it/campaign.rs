@@ -35,7 +35,7 @@ pub struct Plan {
 impl Plan {
     /// A small load and short times.
     pub fn brisk(server: Server, jobs: usize, pace: f64) -> Plan {
-        let (graces, concurrency) = (vec![Duration::from_millis(60), Duration::from_secs(2)], 3);
+        let (graces, concurrency) = (vec![Duration::from_millis(40), Duration::from_secs(2)], 2);
         Plan { server, url: None, unhurried: false, concurrency, graces, jobs, pace, talks: None }
     }
 }

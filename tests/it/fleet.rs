@@ -55,10 +55,21 @@ impl Fleet {
 
     /// SIGKILL for one of those that are not spared, and another one in its place.
     pub async fn kill(&mut self, spared: usize) {
-        let mut hand = self.hands.remove(fastrand::usize(spared..self.hands.len()));
+        self.kill_at(fastrand::usize(spared..self.hands.len())).await;
+    }
+
+    /// SIGKILL for all, and as many others.
+    pub async fn kill_all(&mut self) {
+        for _ in 0..self.hands.len() {
+            self.kill_at(0).await;
+        }
+    }
+
+    async fn kill_at(&mut self, at: usize) {
+        let mut hand = self.hands.remove(at);
         self.ledger.mark(Sign::Kill, &hand.name).await;
         hand.child.kill();
-        self.logs.insert(hand.name.clone(), hand.child.log());
+        self.logs.insert(hand.name, hand.child.log());
         self.launch();
     }
 

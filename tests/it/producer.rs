@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use crate::toil;
 
 /// What the producer has enqueued: for certain, and perhaps.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Pushed {
     pub certain: Vec<(String, u32)>,
     pub doubtful: Vec<(String, u32)>,
@@ -49,7 +49,7 @@ impl Producer {
     pub async fn end(self) -> Pushed {
         self.enough.store(true, Ordering::Relaxed);
         self.task.await.expect("no panic");
-        std::mem::take(&mut self.pushed.lock().expect("no panic"))
+        self.pushed.lock().expect("no panic").clone()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The rounds of a soak: which fault, how often, under which load. All with the engine's own
 //! times, and four processes.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -14,6 +15,9 @@ use crate::table::Row;
 
 /// Jobs a second.
 const PACE: f64 = 200.0;
+/// Between two disturbances, in ms.
+const SELDOM: Range<u64> = 1_500..3_000;
+const OFTEN: Range<u64> = 50..500;
 
 fn plan(span: Span, server: Server) -> Plan {
     Plan {
@@ -24,10 +28,15 @@ fn plan(span: Span, server: Server) -> Plan {
     }
 }
 
-/// A load under one disturbance of Redis, again and again.
-async fn under(span: Span, server: Server, mut disturb: impl AsyncFnMut(&mut Field, usize)) -> Row {
+/// A load under one disturbance of Redis, again and again after pauses like this (in ms).
+async fn under(
+    span: Span,
+    server: Server,
+    pause: Range<u64>,
+    mut disturb: impl AsyncFnMut(&mut Field, usize),
+) -> Row {
     let disturbed = async |field: &mut Field, number: usize| {
-        sleep(some(1_500, 3_000)).await;
+        sleep(some(pause.start, pause.end)).await;
         field.disturbed(async |field| disturb(field, number).await).await;
     };
     Row::of(campaign(plan(span, server), 1, disturbed).await)
@@ -37,27 +46,31 @@ fn some(from: u64, to: u64) -> Duration {
     Duration::from_millis(fastrand::u64(from..to))
 }
 
-/// A kill every second or so, and now and then something else.
+/// A kill every second or so, and now and then something else: two deploys within the lifetime
+/// of a record would leave nobody who is sure that the dead are dead.
 pub async fn processes(span: Span) -> Row {
-    const GAP: usize = 6;
+    const GAP: usize = 8;
     let plan = plan(span, durable().await);
     let blows = async |field: &mut Field, number| blow(field, number, GAP, 1).await;
     Row::of(campaign(plan, 6 * GAP, blows).await)
 }
 
 pub async fn power_cut(span: Span) -> Row {
-    under(span, durable().await, async |field, _| {
-        field.server.kill();
-        for _ in 0..field.fleet.hands.len() {
-            field.fleet.kill(0).await;
-        }
-        back(&mut field.server).await;
-    })
-    .await
+    let disturb = async |field: &mut Field, _| {
+        sleep(some(1_500, 3_000)).await;
+        let all = async |field: &mut Field| {
+            field.server.kill();
+            field.fleet.kill_all().await;
+            back(&mut field.server).await;
+        };
+        field.disturbed(all).await;
+        sleep(Duration::from_secs(30)).await; // time to recover: not one outage but many
+    };
+    Row::of(campaign(plan(span, durable().await), 1, disturb).await)
 }
 
 pub async fn restarts(span: Span) -> Row {
-    under(span, durable().await, async |field, _| restart(field).await).await
+    under(span, durable().await, SELDOM, async |field, _| restart(field).await).await
 }
 
 async fn restart(field: &mut Field) {
@@ -74,7 +87,7 @@ async fn back(server: &mut Server) {
 
 /// For longer than any deadline, or even than any record lives.
 pub async fn silence(span: Span) -> Row {
-    under(span, Server::start().await, async |field, number| {
+    under(span, Server::start().await, SELDOM, async |field, number| {
         let ms = if number % 3 == 1 { 22_000 } else { 7_000 };
         let () = field.server.query(&format!("CLIENT PAUSE {ms} ALL")).await;
         field.server.answers().await;
@@ -83,29 +96,23 @@ pub async fn silence(span: Span) -> Row {
 }
 
 pub async fn closed(span: Span) -> Row {
-    under(span, Server::start().await, async |field, _| close(field).await).await
+    under(span, Server::start().await, OFTEN, async |field, _| close(field).await).await
 }
 
 async fn close(field: &mut Field) {
-    for _ in 0..10 {
-        let _: u32 = field.server.query("CLIENT KILL TYPE normal").await;
-        sleep(some(50, 500)).await;
-    }
+    let _: u32 = field.server.query("CLIENT KILL TYPE normal").await;
 }
 
 pub async fn forgotten(span: Span) -> Row {
-    under(span, Server::start().await, async |field, _| forget(field).await).await
+    under(span, Server::start().await, OFTEN, async |field, _| forget(field).await).await
 }
 
 async fn forget(field: &mut Field) {
-    for _ in 0..10 {
-        let () = field.server.query("SCRIPT FLUSH").await;
-        sleep(some(50, 500)).await;
-    }
+    let () = field.server.query("SCRIPT FLUSH").await;
 }
 
 pub async fn full(span: Span) -> Row {
-    under(span, Server::start().await, async |field, _| fill(field).await).await
+    under(span, Server::start().await, SELDOM, async |field, _| fill(field).await).await
 }
 
 async fn fill(field: &mut Field) {

@@ -22,10 +22,10 @@ pub struct Span {
     pub length: Duration,
 }
 
-type Going = Pin<Box<dyn Future<Output = Row>>>;
+type Round = fn(Span) -> Pin<Box<dyn Future<Output = Row>>>;
 
-/// Each gets one share of the time, or as many as stand here.
-const ROUNDS: &[(&str, u32, fn(Span) -> Going)] = &[
+/// Each with its shares of the time.
+const ROUNDS: &[(&str, u32, Round)] = &[
     ("processes: SIGKILL, SIGSTOP, TERM, deploys", 5, |span| Box::pin(rounds::processes(span))),
     ("workers and Redis die at once", 1, |span| Box::pin(rounds::power_cut(span))),
     ("Redis restarts (append-only file)", 1, |span| Box::pin(rounds::restarts(span))),

@@ -72,8 +72,8 @@ pub fn any() -> (Payload, u32) {
         }
         dice => {
             let ms = match dice {
-                ..60 => fastrand::u64(..20),
-                60..85 => fastrand::u64(20..80),
+                ..50 => fastrand::u64(..20),
+                50..75 => fastrand::u64(20..80),
                 _ => fastrand::u64(80..=200),
             };
             (Payload::of(&Toil { ms, fails: dice == 3 }).expect("JSON"), 0)

@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::ledger::{End, Mark, Record, Run, Sign};
 
-/// Between the last line of a job and the record of its end, and between a thaw and the news
-/// that the lease is lost, as slow as machines may be.
+/// Between the last line of a job and the record of its end, as slow as machines may be.
 const MOMENT: u64 = 5_000;
+/// Between a thaw and the news that the lease is lost.
+const NEWS: u64 = 2_000;
 /// An abort comes with the end of the grace, not before.
 const EARLY: u64 = 20;
 
@@ -182,20 +183,20 @@ impl<'a> Court<'a> {
         blows.find_map(|mark| self.cut(run, mark)).or_else(|| self.stray(next))
     }
 
-    /// Whether a process froze after the start of a run (or just before: the note comes first).
-    /// Nothing it started before counts once it has thawed; what it starts then is another matter.
-    fn thaws_later(&self, run: &Run, freeze: &Mark) -> bool {
+    /// Whether a process took a job before it froze: the run began before the thaw, or so soon
+    /// after it that the process did not know yet.
+    fn stale(&self, run: &Run, freeze: &Mark) -> bool {
         let thaw =
             |mark: &&Mark| mark.sign == Sign::Thaw && mark.moment.place > freeze.moment.place;
         let thaw = self.blows(&run.worker).find(thaw);
-        thaw.is_none_or(|thaw| run.start.place < thaw.moment.place)
+        thaw.is_none_or(|thaw| run.start.ms < thaw.moment.ms + NEWS)
     }
 
     /// Whether this blow may have kept the run from its end, or its end from being known.
     fn cut(&self, run: &Run, mark: &Mark) -> Option<Cause> {
         let ms = mark.moment.ms;
         let hidden = |end: u64| end < ms && self.disturbed(end, ms);
-        if mark.sign == Sign::Freeze && !self.thaws_later(run, mark) {
+        if mark.sign == Sign::Freeze && !self.stale(run, mark) {
             return None;
         }
         match (mark.sign, run.end) {
@@ -221,7 +222,7 @@ impl<'a> Court<'a> {
     fn stray(&self, next: &Run) -> Option<Cause> {
         let thawed = |mark: &Mark| {
             let (place, ms) = (mark.moment.place, mark.moment.ms);
-            mark.sign == Sign::Thaw && place < next.start.place && next.start.ms <= ms + MOMENT
+            mark.sign == Sign::Thaw && place < next.start.place && next.start.ms <= ms + NEWS
         };
         self.blows(&next.worker).any(thawed).then_some(Cause::Stray)
     }
