@@ -23,6 +23,7 @@ mod table; // what came of it
 
 mod author; // what an author of jobs may do
 mod crashes; // kill -9, and jobs that kill their process
+mod data_loss; // Redis comes back without its last writes
 mod flow; // enqueue, run, retry, schedule: the calm case
 mod footprint; // connections, and what an idle worker sends
 mod freeze; // SIGSTOP for longer than the record lives
