@@ -77,9 +77,9 @@ impl Redis {
         let Ok(info) = self.server_info().await else { return };
         let address = &self.shared.options.address;
         tracing::info!("{}, {}", info.summary(), address.protection());
-        if address.unverified() {
+        if let Some(pin) = address.unverified() {
             tracing::warn!(
-                "REDIS_TLS_VERIFY=none: the connection is encrypted, but anybody could be the server"
+                "REDIS_TLS_VERIFY=none: the connection is encrypted, but anybody could be the server. To accept only the one of now, set REDIS_TLS_VERIFY={pin}"
             );
         }
         if info.evicts() {
