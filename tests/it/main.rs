@@ -7,6 +7,7 @@ mod support;
 mod layers; // who may import whom
 
 mod child; // a worker process of its own, and its jobs
+mod program; // the real programs, and what they log
 mod proxy; // loses replies and delays requests on demand
 mod resp; // RESP, as far as the proxy needs it
 
@@ -21,5 +22,6 @@ mod lost_replies; // the server executes a step and the worker never learns of i
 mod outage; // the first one back leaves the others alone
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod remote; // quiet, list, and commands through Redis
+mod secrets; // user and password in the URL
 mod stops; // TERM: short jobs finish, long ones go back
 mod tls; // rediss:// against a self-signed chain
