@@ -139,7 +139,9 @@ async fn open(shared: &Shared, number: u64) -> Result<(Connection, Driver), Refu
     };
     let abort = driver.0.abort_handle();
     let deadline = shared.options.deadline;
-    let mut connection = Connection { requests, number, tracking: false, driver: abort, deadline };
+    let killed = Arc::default();
+    let mut connection =
+        Connection { requests, number, tracking: false, driver: abort, killed, deadline };
     check(&connection, &shared.clock).await?;
     if resp3 {
         let mut tracking = redis::cmd("CLIENT");

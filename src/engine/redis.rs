@@ -90,11 +90,12 @@ impl Redis {
         }
     }
 
-    /// A connection with a higher number than this, as soon as there is one.
+    /// A connection with a higher number than this, as soon as there is one. What is sent on one
+    /// that was killed would be in doubt for nothing.
     pub(crate) async fn newer_than(&self, number: u64) -> anyhow::Result<Connection> {
         let mut changes = self.shared.state.subscribe();
         let wanted = |state: &State| match state {
-            State::Up(connection) => connection.number > number,
+            State::Up(connection) => connection.number > number && !connection.killed(),
             State::Unusable(_) => true,
             State::Down(_) => false,
         };
