@@ -61,7 +61,13 @@ pub(crate) fn reason(error: &RedisError) -> String {
     match code(error).as_deref() {
         Some("NOAUTH") => "the server wants a password (NOAUTH): put it into the URL".to_owned(),
         Some("WRONGPASS") => "the server refused user or password (WRONGPASS)".to_owned(),
-        _ => error.to_string(),
+        _ => match error.clone().into_server_errors().as_deref() {
+            // of a pipeline the first; the others say the same
+            Some([(_, first), ..]) => {
+                format!("{}: {}", first.code(), first.details().unwrap_or("no more is known"))
+            }
+            _ => error.to_string(),
+        },
     }
 }
 
