@@ -13,6 +13,7 @@ mod resp; // RESP, as far as the proxy needs it
 
 mod author; // what an author of jobs may do
 mod crashes; // kill -9, and jobs that kill their process
+mod enqueue; // what a plain client says while Redis is away
 mod flow; // enqueue, run, retry, schedule: the calm case
 mod footprint; // connections, and what an idle worker sends
 mod freeze; // SIGSTOP for longer than the record lives
