@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the engine from the ground up. Each may use those before it.
-const GROUND_UP: [&str; 38] = [
+const GROUND_UP: [&str; 40] = [
     "keys",
     "clock",
     "payload",
@@ -30,6 +30,8 @@ const GROUND_UP: [&str; 38] = [
     "middleware",
     "job",
     "client",
+    "backlog",
+    "buffered",
     "inspect", // what authors see
     "suspects",
     "fetch",

@@ -12,6 +12,8 @@ mod proxy; // loses replies and delays requests on demand
 mod resp; // RESP, as far as the proxy needs it
 
 mod author; // what an author of jobs may do
+mod buffered; // a client that keeps jobs while Redis is away
+mod buffered_faults; // … and sends each once, whatever is lost on the way
 mod crashes; // kill -9, and jobs that kill their process
 mod enqueue; // what a plain client says while Redis is away
 mod flow; // enqueue, run, retry, schedule: the calm case
