@@ -69,7 +69,8 @@ impl Buffered {
         self.push(Payload::of(&job)?).await
     }
 
-    /// Enqueues a job to run after a delay, counted from now.
+    /// Enqueues a job to run after a delay, counted from now; by this machine's clock until Redis
+    /// has been there once.
     pub async fn enqueue_in<J: Job>(
         &self,
         delay: Duration,

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the engine from the ground up. Each may use those before it.
-const GROUND_UP: [&str; 40] = [
+const GROUND_UP: [&str; 43] = [
     "keys",
     "clock",
     "payload",
     "lifecycle",
     "queues",
+    "options",
     "tls",
     "server",
     "scripts",
@@ -37,6 +38,7 @@ const GROUND_UP: [&str; 40] = [
     "fetch",
     "finish",
     "giveback",
+    "watchdog",
     "heartbeat",
     "reaper",
     "poller",
@@ -44,6 +46,7 @@ const GROUND_UP: [&str; 40] = [
     "registry",
     "processor",
     "intake",
+    "parts",
     "worker", // one job, all jobs, the process
     "mod",
 ];

@@ -15,6 +15,7 @@ mod author; // what an author of jobs may do
 mod buffered; // a client that keeps jobs while Redis is away
 mod buffered_faults; // … and sends each once, whatever is lost on the way
 mod crashes; // kill -9, and jobs that kill their process
+mod data_loss; // Redis comes back without its last writes
 mod enqueue; // what a plain client says while Redis is away
 mod flow; // enqueue, run, retry, schedule: the calm case
 mod footprint; // connections, and what an idle worker sends
@@ -28,3 +29,4 @@ mod remote; // quiet, list, and commands through Redis
 mod secrets; // user and password in the URL
 mod stops; // TERM: short jobs finish, long ones go back
 mod tls; // rediss:// against a self-signed chain
+mod watchdog; // a process that is stuck, or too large, makes room for a fresh one
