@@ -4,6 +4,7 @@
 //! A delivery enters exactly once: by the reply of its fetch, or, when that reply was lost, by
 //! the first registration after it. Its bytes never change.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
@@ -13,6 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use tokio::task::AbortHandle;
+
+use super::payload::Payload;
 
 /// The place of a delivery in the in-flight hash: which fetch brought it, and its place there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +37,9 @@ impl fmt::Display for Field {
     }
 }
 
+/// Payloads up to this many bytes are shown whole.
+const SHOWN: usize = 16 << 10;
+
 /// One job in our hands: where it came from and its bytes as they were.
 #[derive(Debug)]
 pub(crate) struct Delivery {
@@ -49,6 +55,7 @@ pub(crate) struct Delivery {
     left_behind: AtomicBool,
     /// Counts how often its job got a thread and gave it back: odd while it has one.
     polls: AtomicU32,
+    shown: OnceLock<String>,
 }
 
 impl Delivery {
@@ -64,6 +71,7 @@ impl Delivery {
             finished: AtomicBool::new(false),
             left_behind: AtomicBool::new(false),
             polls: AtomicU32::new(0),
+            shown: OnceLock::new(),
         })
     }
 
@@ -116,6 +124,22 @@ impl Delivery {
             polled
         })
         .await
+    }
+
+    /// The payload for those who look at the running jobs: without its arguments if it is long,
+    /// because every beat writes it.
+    pub(crate) fn shown(&self) -> Cow<'_, str> {
+        if self.raw.len() <= SHOWN {
+            return String::from_utf8_lossy(&self.raw);
+        }
+        let short = || match Payload::parse(&self.raw) {
+            Ok(payload) => {
+                let args = [format!("({} bytes)", self.raw.len())];
+                String::from_utf8_lossy(&payload.with("args", args).to_bytes()).into_owned()
+            }
+            Err(_) => "{}".to_owned(), // about to be buried
+        };
+        Cow::from(self.shown.get_or_init(short))
     }
 
     /// In one line, without its arguments.
@@ -323,6 +347,17 @@ mod tests {
         for bad in [&b""[..], b"3", b"9:ab", b"x:ab"] {
             assert!(split_record(bad).is_none());
         }
+    }
+
+    #[test]
+    fn a_long_payload_is_shown_without_its_arguments() {
+        let long = format!(r#"{{"class":"A","args":["{}"],"wrapped":"B"}}"#, "x".repeat(SHOWN));
+        let shown = |raw: &str| {
+            let field = Field { batch: 1, index: 1 };
+            Delivery::new(field, "q".into(), raw.into()).shown().into_owned()
+        };
+        assert_eq!(shown(&long), r#"{"class":"A","args":["(16423 bytes)"],"wrapped":"B"}"#);
+        assert_eq!(shown(r#"{"class":"A"}"#), r#"{"class":"A"}"#);
     }
 
     #[test]
