@@ -1,6 +1,6 @@
 //! Keeps a connection to Redis: connects, checks the server, publishes, waits for the end, again.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::clock::Clock;
 use super::connection::{Connection, Shared, State};
-use super::errors::reason;
+use super::errors::{breaks_connection, reason};
+use super::keys;
 use super::server::ServerInfo;
 
 /// Connects, publishes, waits for the end, again; ends when the last handle is gone.
@@ -35,14 +36,13 @@ pub(crate) async fn keep(shared: Weak<Shared>) {
                 strong.state.send_replace(State::Up(connection.clone()));
                 let loud = strong.loud;
                 drop(strong);
-                watch_over(&connection, driver, &mut outage, loud).await;
-                "the connection was lost".into()
+                watch_over(&connection, driver, &mut outage, loud).await
             }
         };
         let Some(strong) = shared.upgrade() else {
             return;
         };
-        outage.begin(&strong, &reason);
+        outage.goes_on(&strong, number, &reason);
         strong.state.send_replace(State::Down(reason));
         let pause = outage.pause(strong.options.max_backoff);
         drop(strong);
@@ -56,43 +56,67 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// Managed servers close what is idle for 300 s.
 const PING_EVERY: Duration = Duration::from_secs(60);
 
-async fn watch_over(connection: &Connection, mut driver: Driver, outage: &mut Outage, loud: bool) {
-    if timeout(SETTLED, &mut driver.0).await.is_ok() {
-        return;
+/// Resolves when the connection has ended, with the reason.
+async fn watch_over(
+    connection: &Connection,
+    mut driver: Driver,
+    outage: &mut Outage,
+    loud: bool,
+) -> Arc<str> {
+    if timeout(SETTLED, &mut driver.0).await.is_err() {
+        outage.over(loud);
+        while timeout(PING_EVERY, &mut driver.0).await.is_err() {
+            let _: RedisResult<()> = connection.query(&redis::cmd("PING")).await; // kills if unanswered
+        }
     }
-    outage.over(loud);
-    while timeout(PING_EVERY, &mut driver.0).await.is_err() {
-        let _: RedisResult<()> = connection.query(&redis::cmd("PING")).await; // kills if unanswered
-    }
+    let given_up = connection.given_up.get().map(String::as_str);
+    given_up.unwrap_or("the connection was closed").into()
 }
 
-/// One outage: logged once when it begins and once when it is over, tried ever more slowly.
+/// One outage: logged once when it begins and once when it is over, tried ever more slowly. A
+/// connection that comes back at once is worth one line, and only then.
 #[derive(Default)]
 struct Outage {
     since: Option<Instant>,
+    /// Why the connection was lost, until it is known why it does not come back.
+    lost: Option<Arc<str>>,
     attempts: u32,
 }
 
 impl Outage {
-    fn begin(&mut self, shared: &Shared, reason: &str) {
-        if self.since.is_none() {
-            self.since = Some(Instant::now());
-            let address = &shared.options.address;
-            match shared.loud {
-                true => {
-                    tracing::warn!(%address, reason, "Redis is not reachable; trying until it is")
-                }
-                false => tracing::debug!(%address, reason, "a second connection is not to be had"),
-            }
+    /// A connection ended, or an attempt failed. `number`: of the last connection, 0 if there
+    /// was none yet.
+    fn goes_on(&mut self, shared: &Shared, number: u64, reason: &Arc<str>) {
+        match self.since {
+            None if number > 0 => self.lost = Some(reason.clone()),
+            None => self.say(shared, reason),
+            Some(_) if self.lost.take().is_some() => self.say(shared, reason),
+            Some(_) => tracing::debug!(reason = &**reason, "still no connection"),
+        }
+        self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn say(&self, shared: &Shared, reason: &str) {
+        let address = &shared.options.address;
+        match shared.loud {
+            true => tracing::warn!(%address, reason, "Redis is not reachable; trying until it is"),
+            false => tracing::debug!(%address, reason, "a second connection is not to be had"),
         }
     }
 
+    /// The connection has lived for a while.
     fn over(&mut self, loud: bool) {
-        if let Some(since) = self.since.take().filter(|_| loud) {
-            let seconds = (since.elapsed() - SETTLED.min(since.elapsed())).as_secs_f32();
-            tracing::info!("Redis is back after {seconds:.1} s");
-        }
         self.attempts = 0;
+        let (lost, Some(since)) = (self.lost.take(), self.since.take()) else { return };
+        let seconds = since.elapsed().saturating_sub(SETTLED).as_secs_f32();
+        match lost {
+            _ if !loud => {}
+            Some(reason) => tracing::info!(
+                reason = &*reason,
+                "the connection to Redis was lost and is back after {seconds:.1} s"
+            ),
+            None => tracing::info!("Redis is back after {seconds:.1} s"),
+        }
     }
 
     /// 25 ms, doubling up to the cap, with jitter so that a fleet does not come back as one.
@@ -134,8 +158,11 @@ async fn open(shared: &Shared, number: u64) -> Result<(Connection, Driver), Refu
     };
     let abort = driver.0.abort_handle();
     let deadline = shared.options.deadline;
-    let mut connection = Connection { requests, number, tracking: false, driver: abort, deadline };
+    let given_up = Arc::new(OnceLock::new());
+    let mut connection =
+        Connection { requests, number, tracking: false, driver: abort, deadline, given_up };
     check(&connection, &shared.clock).await?;
+    writable(&connection).await?;
     if resp3 {
         let mut tracking = redis::cmd("CLIENT");
         tracking.arg("TRACKING").arg("ON").arg("NOLOOP");
@@ -180,6 +207,17 @@ async fn check(connection: &Connection, clock: &Clock) -> Result<(), Refusal> {
     }
     clock.set(time, asked.elapsed());
     Ok(())
+}
+
+/// A server may refuse writes for more reasons than `INFO` tells (too few replicas, a disk that is
+/// full). It is asked by a removal, which one whose memory is full lets pass; a right that is
+/// missing for it says nothing.
+async fn writable(connection: &Connection) -> Result<(), Refusal> {
+    let asked: RedisResult<()> = connection.query(redis::cmd("DEL").arg(keys::PROBE)).await;
+    match asked {
+        Err(error) if breaks_connection(&error) => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn lacks_resp3(error: &RedisError) -> bool {

@@ -2,7 +2,7 @@
 //! time ends the connection: whoever waits learns of it, and what became of the request is
 //! decided at the next registration (`session.rs`).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::address::Address;
 use super::clock::Clock;
-use super::errors::{breaks_connection, error};
+use super::errors::{breaks_connection, code, error, reason};
 use super::tls::TlsVerify;
 use super::wakes::Wakes;
 
@@ -81,6 +81,8 @@ pub(crate) struct Connection {
     pub(crate) tracking: bool,
     pub(crate) driver: AbortHandle,
     pub(crate) deadline: Duration,
+    /// Why we gave it up, if we did.
+    pub(crate) given_up: Arc<OnceLock<String>>,
 }
 
 impl Connection {
@@ -112,13 +114,18 @@ impl Connection {
     }
 
     async fn bounded<T>(&self, reply: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        let result = match timeout(self.deadline, reply).await {
-            Ok(result) => result,
-            Err(_) => Err(error("no reply in time")),
+        let Ok(result) = timeout(self.deadline, reply).await else {
+            let silence = error("no reply in time");
+            let _ = self.given_up.set(reason(&silence));
+            self.kill();
+            return Err(silence);
         };
         if let Err(error) = &result
             && breaks_connection(error)
         {
+            if code(error).is_some() {
+                let _ = self.given_up.set(reason(error));
+            }
             self.kill();
         }
         result

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use super::keys;
 use super::payload::{Payload, Seconds, new_jid};
 use super::redis::Redis;
+use super::refusals::Refusals;
 use super::scripts;
 
 /// A name, times and a job.
@@ -50,6 +51,7 @@ impl CronLine {
 /// Enqueues what is due, for the life of the process.
 pub(crate) async fn run(redis: Redis, lines: Vec<CronLine>) {
     let mut tried = vec![0; lines.len()];
+    let mut refusals = Refusals::to("enqueue the jobs of cron lines");
     loop {
         let now = redis.clock().now();
         for (line, tried) in lines.iter().zip(&mut tried) {
@@ -58,6 +60,7 @@ pub(crate) async fn run(redis: Redis, lines: Vec<CronLine>) {
             };
             match enqueue(&redis, line, slot, now).await {
                 Ok(enqueued) => {
+                    refusals.passed();
                     *tried = slot;
                     if enqueued {
                         tracing::info!(
@@ -67,9 +70,7 @@ pub(crate) async fn run(redis: Redis, lines: Vec<CronLine>) {
                         );
                     }
                 }
-                Err(error) => {
-                    tracing::debug!(%error, cron = line.name, "not enqueued, trying again")
-                }
+                Err(error) => drop(refusals.note(&error)), // the next look is seconds away
             }
         }
         let next = lines.iter().filter_map(|line| line.next(now)).min();

@@ -6,13 +6,14 @@ use redis::RedisError;
 /// for a newer connection after such an error does not wait in vain), or one that says that it
 /// will not serve us until something changes; a fresh connection may reach another server.
 pub(crate) fn breaks_connection(error: &RedisError) -> bool {
-    const CODES: [&str; 8] = [
+    const CODES: [&str; 9] = [
         "READONLY",
         "LOADING",
         "MASTERDOWN",
         "UNBLOCKED",
         "MISCONF",
         "NOREPLICAS",
+        "BUSY",
         "NOAUTH",
         "WRONGPASS",
     ];
@@ -61,7 +62,8 @@ pub(crate) fn reason(error: &RedisError) -> String {
     match code(error).as_deref() {
         Some("NOAUTH") => "the server wants a password (NOAUTH): put it into the URL".to_owned(),
         Some("WRONGPASS") => "the server refused user or password (WRONGPASS)".to_owned(),
-        _ => {
+        Some(code) => said(code, error),
+        None => {
             let text = error.to_string();
             match text.contains("certificate") {
                 true => format!(
@@ -70,5 +72,19 @@ pub(crate) fn reason(error: &RedisError) -> String {
                 false => text,
             }
         }
+    }
+}
+
+/// The server's own words, of a pipeline the first.
+fn said(code: &str, error: &RedisError) -> String {
+    let errors = error.clone().into_server_errors().unwrap_or_default();
+    let first = errors.first().and_then(|(_, error)| error.details().map(str::to_owned));
+    let detail = error.detail().map(str::to_owned).or(first).unwrap_or_default();
+    match detail.contains("max number of clients") {
+        true => format!(
+            "the server's connections are used up ({detail}): every worker process needs two, \
+             every web process one; run fewer processes or take a larger plan"
+        ),
+        false => format!("{code} {detail}"),
     }
 }

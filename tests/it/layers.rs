@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the engine from the ground up. Each may use those before it.
-const GROUND_UP: [&str; 38] = [
+const GROUND_UP: [&str; 39] = [
     "keys",
     "clock",
     "payload",
@@ -19,6 +19,7 @@ const GROUND_UP: [&str; 38] = [
     "address",
     "wakes",
     "errors",
+    "refusals",
     "process",
     "retry",
     "rescues",
