@@ -7,11 +7,14 @@ mod support;
 mod layers; // who may import whom
 
 mod child; // a worker process of its own, and its jobs
+mod load; // jobs of every kind, and the books about them
 mod proxy; // loses replies and delays requests on demand
+mod relay; // bytes on a port: led elsewhere, torn, late, broken
 mod resp; // RESP, as far as the proxy needs it
 
 mod author; // what an author of jobs may do
 mod crashes; // kill -9, and jobs that kill their process
+mod failover; // a replica takes over under load
 mod flow; // enqueue, run, retry, schedule: the calm case
 mod footprint; // connections, and what an idle worker sends
 mod freeze; // SIGSTOP for longer than the record lives
@@ -22,4 +25,5 @@ mod outage; // the first one back leaves the others alone
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod remote; // quiet, list, and commands through Redis
 mod stops; // TERM: short jobs finish, long ones go back
-mod tls; // rediss:// against a self-signed chain
+mod tls;
+mod torn_streams; // byte by byte, late, cut, shut, stalled, reset // rediss:// against a self-signed chain
