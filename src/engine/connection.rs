@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::address::Address;
 use super::clock::Clock;
 use super::errors::{breaks_connection, code, error, reason};
+use super::refusals::Complaints;
 use super::tls::TlsVerify;
 use super::wakes::Wakes;
 
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) state: watch::Sender<State>,
     pub(crate) wakes: Arc<Wakes>,
     pub(crate) clock: Clock,
+    pub(crate) complaints: Complaints,
     /// Whether losing the connection is worth more than a debug line.
     pub(crate) loud: bool,
 }

@@ -14,7 +14,6 @@ use tokio::time::sleep;
 use super::keys;
 use super::payload::{Payload, Seconds, new_jid};
 use super::redis::Redis;
-use super::refusals::Refusals;
 use super::scripts;
 
 /// A name, times and a job.
@@ -51,7 +50,7 @@ impl CronLine {
 /// Enqueues what is due, for the life of the process.
 pub(crate) async fn run(redis: Redis, lines: Vec<CronLine>) {
     let mut tried = vec![0; lines.len()];
-    let mut refusals = Refusals::to("enqueue the jobs of cron lines");
+    let mut refusals = redis.complaints().about("enqueue the jobs of cron lines");
     loop {
         let now = redis.clock().now();
         for (line, tried) in lines.iter().zip(&mut tried) {

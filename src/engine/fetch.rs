@@ -60,6 +60,7 @@ impl Fetcher {
         known: impl IntoIterator<Item = String>,
     ) -> Fetcher {
         let known: HashSet<String> = known.into_iter().collect();
+        let refusals = session.redis.complaints().about("hand out jobs");
         let mut fetcher = Fetcher {
             session,
             inflight,
@@ -69,7 +70,7 @@ impl Fetcher {
             serving: Vec::new(),
             batch: 0,
             largest: 8 << 10,
-            refusals: Refusals::to("hand out jobs"),
+            refusals,
             rest: Instant::now(),
         };
         fetcher.resolve();

@@ -10,7 +10,6 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::keys;
 use super::payload::{Payload, Seconds};
 use super::redis::Redis;
-use super::refusals::Refusals;
 use super::scripts;
 
 const SETS: [&str; 2] = [keys::RETRY, keys::SCHEDULE];
@@ -26,7 +25,7 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// Promotes what is due, for the life of the process.
 pub(crate) async fn run(redis: Redis) {
-    let mut refusals = Refusals::to("move jobs that are due");
+    let mut refusals = redis.complaints().about("move jobs that are due");
     loop {
         let pass = pass(&redis).await;
         let (next, live) = match pass {

@@ -13,7 +13,6 @@ use super::heartbeat::Pulse;
 use super::inflight::{Field, split_record};
 use super::keys;
 use super::payload::{Head, Payload, known_as};
-use super::refusals::Refusals;
 use super::rescues::{Rescues, Verdict};
 use super::retry::{Failure, POISON, buried};
 use super::scripts;
@@ -32,7 +31,7 @@ struct Orphan {
 
 /// Looks for the dead now and then, for the life of the process.
 pub(crate) async fn run(session: Arc<Session>, pulse: Arc<Pulse>, every: Duration) {
-    let mut refusals = Refusals::to("take jobs back from dead processes");
+    let mut refusals = session.redis.complaints().about("take jobs back from dead processes");
     loop {
         sleep(every.mul_f64(0.5 + fastrand::f64())).await;
         match sweep(&session, &pulse).await {

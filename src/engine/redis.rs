@@ -12,6 +12,7 @@ use super::clock::Clock;
 use super::connect::keep;
 use super::connection::{Connection, RedisOptions, Shared, State};
 use super::errors::unavailable;
+use super::refusals::Complaints;
 use super::server::ServerInfo;
 use super::wakes::Wakes;
 
@@ -36,7 +37,8 @@ impl Redis {
     fn open(options: RedisOptions, clock: Clock, loud: bool) -> Redis {
         let state = watch::Sender::new(State::Down("not connected yet".into()));
         let wakes = Arc::default();
-        let shared = Arc::new(Shared { options, state, wakes, clock, loud });
+        let complaints = Complaints::default();
+        let shared = Arc::new(Shared { options, state, wakes, clock, complaints, loud });
         tokio::spawn(keep(Arc::downgrade(&shared)));
         Redis { shared }
     }
@@ -122,6 +124,10 @@ impl Redis {
 
     pub(crate) fn wakes(&self) -> &Arc<Wakes> {
         &self.shared.wakes
+    }
+
+    pub(crate) fn complaints(&self) -> &Complaints {
+        &self.shared.complaints
     }
 
     pub(crate) fn clock(&self) -> &Clock {

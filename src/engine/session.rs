@@ -18,7 +18,6 @@ use super::inflight::{Delivery, Field, Inflight};
 use super::keys;
 use super::process::{Process, Vitals};
 use super::redis::Redis;
-use super::refusals::Refusals;
 use super::scripts;
 
 /// The right to take jobs: a number that Redis compares, and the connection it was given on.
@@ -74,7 +73,7 @@ impl Session {
         Reply: Future<Output = RedisResult<T>>,
     {
         let mut failed = 0;
-        let mut refusals = Refusals::to("keep what belongs to a job");
+        let mut refusals = self.redis.complaints().about("keep what belongs to a job");
         loop {
             let lease = self.lease_after(failed).await;
             match request(lease.clone()).await {
@@ -111,7 +110,7 @@ impl Session {
     pub(crate) async fn keep(&self, decided: mpsc::UnboundedSender<Vec<Arc<Delivery>>>) {
         let mut number = 0;
         let mut last = 0;
-        let mut refusals = Refusals::to("register this process");
+        let mut refusals = self.redis.complaints().about("register this process");
         while let Ok(connection) = self.redis.newer_than(last).await {
             number += 1;
             match self.register(&connection, number, &decided).await {

@@ -54,6 +54,12 @@ impl Child {
         Setup::new(server).start()
     }
 
+    /// One that logs in as `NAME:PASSWORD`.
+    pub fn as_user(server: &Server, user: &str) -> Child {
+        let url = server.url().replace("unix://", &format!("unix://{user}@localhost"));
+        Setup { url, ..Setup::new(server) }.start()
+    }
+
     pub fn signal(&self, name: &str) {
         let pid = self.process.id().to_string();
         let sent = Command::new("kill").args([format!("-{name}"), pid]).status();

@@ -92,6 +92,14 @@ impl Load {
         }
     }
 
+    /// Waits until an enqueueing fails.
+    pub async fn is_refused(&mut self) {
+        let began = Instant::now();
+        while self.one_more().await.is_none() {
+            assert!(began.elapsed() < PATIENCE, "all is well");
+        }
+    }
+
     /// How many have started so far, attempt by attempt.
     pub fn started(&self) -> usize {
         self.diary.len()

@@ -11,6 +11,7 @@ mod load; // jobs of every kind, and the books about them
 mod proxy; // loses replies and delays requests on demand
 mod relay; // bytes on a port: led elsewhere, torn, late, broken
 mod resp; // RESP, as far as the proxy needs it
+mod trouble; // a server that does not serve, and says why
 
 mod author; // what an author of jobs may do
 mod crashes; // kill -9, and jobs that kill their process
@@ -23,6 +24,7 @@ mod late_requests; // the server sees a request long after the worker gave it up
 mod lost_replies; // the server executes a step and the worker never learns of it
 mod outage; // the first one back leaves the others alone
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
+mod refusals; // Redis is there and says no
 mod remote; // quiet, list, and commands through Redis
 mod stops; // TERM: short jobs finish, long ones go back
 mod tls;
