@@ -23,20 +23,28 @@ pub struct Setup {
     pub grace: Duration,
     /// The engine's own times instead of short ones.
     pub unhurried: bool,
+    /// When a `Note` of this name is enqueued.
+    pub cron: Option<String>,
 }
 
 impl Setup {
     pub fn new(server: &Server) -> Setup {
         let (concurrency, grace) = (10, Duration::from_secs(30));
-        Setup { url: server.url(), concurrency, grace, unhurried: false }
+        Setup { url: server.url(), concurrency, grace, unhurried: false, cron: None }
     }
 
     pub fn start(&self) -> Child {
+        self.start_with(&[])
+    }
+
+    /// With these variables as well.
+    pub fn start_with(&self, vars: &[(&str, &str)]) -> Child {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let log = File::create(dir.path().join("log")).expect("a log");
         let mut command = Command::new(std::env::current_exe().expect("this binary"));
         command.args(["--exact", "child::worker_process", "--ignored", "--nocapture"]);
         command.env(SETUP, serde_json::to_string(self).expect("JSON"));
+        command.envs(vars.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         Child { process: command.spawn().expect("it starts"), dir }
     }
@@ -194,6 +202,11 @@ jobs! {
         }
         cx.app.note(format!("end {}", this.name)).await
     }
+    // sleeps, and needs nothing for it
+    Nap { millis: u64 } |this, _cx| {
+        tokio::time::sleep(Duration::from_millis(this.millis)).await;
+        Ok(())
+    }
     // kills its process
     Killer {} |_this, cx| {
         cx.app.note("killer".into()).await?;
@@ -237,7 +250,11 @@ fn worker_process() {
         let redis = open(&setup.url);
         let registry = Registry::new(Book { redis: redis.clone() });
         let registry = registry.job::<Note>().job::<Gate>().job::<Count>();
-        let registry = registry.job::<Killer>().job::<Frozen>();
+        let registry = registry.job::<Killer>().job::<Frozen>().job::<Nap>();
+        let registry = match &setup.cron {
+            Some(times) => registry.cron("cron", times, Note { name: "cron".into() }),
+            None => registry,
+        };
         let times = if setup.unhurried { WorkerOptions::default() } else { brisk() };
         let (concurrency, shutdown_timeout) = (setup.concurrency, setup.grace);
         let options = WorkerOptions { concurrency, shutdown_timeout, ..times };

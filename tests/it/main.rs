@@ -14,6 +14,8 @@ mod resp; // RESP, as far as the proxy needs it
 mod trouble; // a server that does not serve, and says why
 
 mod author; // what an author of jobs may do
+mod brimful; // 25 MB, and not a byte left
+mod clocks; // wall clocks that are off, or jump
 mod crashes; // kill -9, and jobs that kill their process
 mod failover; // a replica takes over under load
 mod flow; // enqueue, run, retry, schedule: the calm case
@@ -21,6 +23,8 @@ mod footprint; // connections, and what an idle worker sends
 mod freeze; // SIGSTOP for longer than the record lives
 mod full_redis; // maxmemory reached, nothing evicted
 mod late_requests; // the server sees a request long after the worker gave it up
+mod limits; // no connections left, no memory, idle ones closed
+mod lines; // what the log says of outages
 mod lost_replies; // the server executes a step and the worker never learns of it
 mod outage; // the first one back leaves the others alone
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
