@@ -4,6 +4,7 @@
 //! Plain successes gather while the last reply is on its way and leave as one HDEL, so no job
 //! waits for a round trip of its own.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ pub(crate) struct Finisher {
     session: Arc<Session>,
     inflight: Arc<Inflight>,
     endings: Mutex<Endings>,
+    returned: AtomicU64,
     wake: Notify,
     idle: Notify,
 }
@@ -79,18 +81,27 @@ impl Unsent {
 impl Finisher {
     pub(crate) fn new(session: Arc<Session>, inflight: Arc<Inflight>) -> Arc<Finisher> {
         let (wake, idle) = (Notify::new(), Notify::new());
-        Arc::new(Finisher { session, inflight, endings: Mutex::default(), wake, idle })
+        let (endings, returned) = (Mutex::default(), AtomicU64::new(0));
+        Arc::new(Finisher { session, inflight, endings, returned, wake, idle })
     }
 
     /// Records the outcome of a delivery; the first one counts. Never waits, so that nothing can
     /// come between the end of a job and the record of it.
     pub(crate) fn finish(&self, delivery: Arc<Delivery>, fate: Fate) {
         if delivery.finish() {
+            if fate == Fate::Return && !delivery.lost() {
+                self.returned.fetch_add(1, Ordering::Relaxed);
+            }
             self.with(|endings| {
                 endings.waiting.push(Ending { delivery, fate, resent: false, refused: false })
             });
             self.wake.notify_one();
         }
+    }
+
+    /// How many deliveries went back to their queues so far: interrupted, or never started.
+    pub(crate) fn returned(&self) -> u64 {
+        self.returned.load(Ordering::Relaxed)
     }
 
     /// Sends what gathers, for the life of the process.

@@ -16,11 +16,11 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `payload` `lifecycle` `queues` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `wakes` `errors` `refusals` `process` `retry` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `payload` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `wakes` `errors` `refusals` `process` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `session` |
 //! | what authors of jobs see | `context` `middleware` `job` `client` `inspect` |
-//! | one verb each | `suspects` `fetch` `finish` `giveback` `heartbeat` `reaper` `poller` `cron` |
-//! | one job; all of them; the process | `registry` `processor` `intake` `worker` |
+//! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
+//! | one job; all of them; the process | `registry` `processor` `intake` `parts` `worker` |
 
 mod address;
 mod client;
@@ -42,6 +42,8 @@ mod job;
 mod keys;
 mod lifecycle;
 mod middleware;
+mod options;
+mod parts;
 mod payload;
 mod poller;
 mod process;
@@ -59,6 +61,7 @@ mod session;
 mod suspects;
 pub mod tls;
 mod wakes;
+mod watchdog;
 mod worker;
 
 pub use client::{Client, EnqueueError, PushNext};
@@ -67,8 +70,9 @@ pub use context::JobContext;
 pub use errors::is_full;
 pub use inspect::is_dead;
 pub use job::Job;
-pub use lifecycle::{Lifecycle, Phase};
+pub use lifecycle::{Exit, Lifecycle, Phase};
 pub use middleware::{Call, Next};
+pub use options::WorkerOptions;
 pub use payload::Payload;
 pub use queues::QueueList;
 pub use redis::Redis;
@@ -76,4 +80,4 @@ pub use registry::Registry;
 pub use retry::{Retry, Stop};
 pub use server::ServerInfo;
 pub use tls::TlsVerify;
-pub use worker::{Worker, WorkerOptions};
+pub use worker::Worker;

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the engine from the ground up. Each may use those before it.
-const GROUND_UP: [&str; 39] = [
+const GROUND_UP: [&str; 42] = [
     "keys",
     "clock",
     "payload",
     "lifecycle",
     "queues",
+    "options",
     "tls",
     "server",
     "scripts",
@@ -36,6 +37,7 @@ const GROUND_UP: [&str; 39] = [
     "fetch",
     "finish",
     "giveback",
+    "watchdog",
     "heartbeat",
     "reaper",
     "poller",
@@ -43,6 +45,7 @@ const GROUND_UP: [&str; 39] = [
     "registry",
     "processor",
     "intake",
+    "parts",
     "worker", // one job, all jobs, the process
     "mod",
 ];

@@ -31,5 +31,6 @@ mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod refusals; // Redis is there and says no
 mod remote; // quiet, list, and commands through Redis
 mod stops; // TERM: short jobs finish, long ones go back
-mod tls;
-mod torn_streams; // byte by byte, late, cut, shut, stalled, reset // rediss:// against a self-signed chain
+mod tls; // rediss:// against a self-signed chain
+mod torn_streams; // byte by byte, late, cut, shut, stalled, reset
+mod watchdog; // a process that is stuck, or too large, makes room for a fresh one
