@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::clock::Clock;
 use super::connection::{Connection, Shared, State};
-use super::errors::{breaks_connection, reason};
+use super::errors::{breaks_connection, greeting, reason};
+use super::gauge::{Gauge, Written};
 use super::keys;
 use super::server::ServerInfo;
 
@@ -153,19 +154,28 @@ impl From<RedisError> for Refusal {
 }
 
 async fn open(shared: &Shared, number: u64) -> Result<(Connection, Driver), Refusal> {
-    let (requests, driver, resp3) = match handshake(shared, ProtocolVersion::RESP3).await {
+    let written = Written::default();
+    let (requests, driver, resp3) = match handshake(shared, ProtocolVersion::RESP3, &written).await
+    {
         Ok((requests, driver)) => (requests, driver, true),
         Err(error) if lacks_resp3(&error) => {
-            let (requests, driver) = handshake(shared, ProtocolVersion::RESP2).await?;
+            let (requests, driver) = handshake(shared, ProtocolVersion::RESP2, &written).await?;
             (requests, driver, false)
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(Refusal::Later(greeting(&error))),
     };
     let abort = driver.0.abort_handle();
     let deadline = shared.options.deadline;
     let given_up = Arc::new(OnceLock::new());
-    let mut connection =
-        Connection { requests, number, tracking: false, driver: abort, deadline, given_up };
+    let mut connection = Connection {
+        requests,
+        number,
+        tracking: false,
+        driver: abort,
+        deadline,
+        written,
+        given_up,
+    };
     check(&connection, &shared.clock).await?;
     writable(&connection).await?;
     if resp3 {
@@ -179,9 +189,10 @@ async fn open(shared: &Shared, number: u64) -> Result<(Connection, Driver), Refu
 async fn handshake(
     shared: &Shared,
     protocol: ProtocolVersion,
+    written: &Written,
 ) -> RedisResult<(MultiplexedConnection, Driver)> {
     let address = &shared.options.address;
-    let stream = address.open().await?;
+    let stream = Gauge { stream: address.open().await?, written: written.clone() };
     // no response timeout of the crate's: it would drop a reply and keep the connection
     let mut config =
         AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);

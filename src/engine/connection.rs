@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use super::address::Address;
 use super::clock::Clock;
-use super::errors::{breaks_connection, code, error, reason};
+use super::errors::{breaks_connection, code, error, reason, unsent};
+use super::gauge::Written;
 use super::refusals::Complaints;
 use super::tls::TlsVerify;
 use super::wakes::Wakes;
@@ -83,6 +84,7 @@ pub(crate) struct Connection {
     pub(crate) tracking: bool,
     pub(crate) driver: AbortHandle,
     pub(crate) deadline: Duration,
+    pub(crate) written: Written,
     /// Why we gave it up, if we did.
     pub(crate) given_up: Arc<OnceLock<String>>,
 }
@@ -116,6 +118,7 @@ impl Connection {
     }
 
     async fn bounded<T>(&self, reply: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        let written = self.written.bytes();
         let Ok(result) = timeout(self.deadline, reply).await else {
             let silence = error("no reply in time");
             let _ = self.given_up.set(reason(&silence));
@@ -125,10 +128,12 @@ impl Connection {
         if let Err(error) = &result
             && breaks_connection(error)
         {
+            self.kill();
             if code(error).is_some() {
                 let _ = self.given_up.set(reason(error));
+            } else if self.written.bytes() == written {
+                return Err(unsent()); // the driver has ended, so nothing will be sent any more
             }
-            self.kill();
         }
         result
     }

@@ -45,6 +45,17 @@ pub fn is_full(error: &RedisError) -> bool {
 
 const UNAVAILABLE: &str = "Redis is not reachable";
 
+const UNSENT: &str = "the connection was closed before anything was sent";
+
+/// A request that was certainly not executed, since nothing of it left.
+pub(crate) fn unsent() -> RedisError {
+    unavailable(UNSENT.to_owned())
+}
+
+pub(crate) fn is_unsent(error: &RedisError) -> bool {
+    error.to_string().contains(UNSENT)
+}
+
 pub(crate) fn is_unavailable(error: &RedisError) -> bool {
     error.to_string().contains(UNAVAILABLE)
 }
@@ -81,10 +92,23 @@ fn said(code: &str, error: &RedisError) -> String {
     let first = errors.first().and_then(|(_, error)| error.details().map(str::to_owned));
     let detail = error.detail().map(str::to_owned).or(first).unwrap_or_default();
     match detail.contains("max number of clients") {
-        true => format!(
-            "the server's connections are used up ({detail}): every worker process needs two, \
-             every web process one; run fewer processes or take a larger plan"
-        ),
+        true => format!("the server's connections are used up ({detail}): {BUDGET}"),
         false => format!("{code} {detail}"),
+    }
+}
+
+const BUDGET: &str = "every worker process needs two, every web process one, so run fewer \
+                      processes or take a larger plan";
+
+/// An error of the handshake. A server without a free place may hang up without a word, and over
+/// TLS always does.
+pub(crate) fn greeting(error: &RedisError) -> String {
+    let reason = reason(error);
+    match code(error).is_none() && !error.is_connection_refusal() && error.is_connection_dropped() {
+        true => format!(
+            "{reason}; the server hangs up at once: if it is not just starting, its connections \
+             are used up (maxclients): {BUDGET}"
+        ),
+        false => reason,
     }
 }

@@ -16,7 +16,7 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `payload` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `wakes` `errors` `refusals` `process` `retry` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `payload` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `session` |
 //! | what authors of jobs see | `context` `middleware` `job` `client` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
@@ -33,6 +33,7 @@ mod cron;
 mod errors;
 mod fetch;
 mod finish;
+mod gauge;
 mod giveback;
 mod heartbeat;
 mod inflight;

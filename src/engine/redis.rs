@@ -116,7 +116,12 @@ impl Redis {
 
     /// The connection, waited for up to the deadline.
     pub(crate) async fn connection(&self) -> RedisResult<Connection> {
-        match timeout(self.shared.options.deadline, self.newer_than(0)).await {
+        self.connection_after(0).await
+    }
+
+    /// The one after that with this number, waited for up to the deadline.
+    pub(crate) async fn connection_after(&self, number: u64) -> RedisResult<Connection> {
+        match timeout(self.shared.options.deadline, self.newer_than(number)).await {
             Ok(Ok(connection)) => Ok(connection),
             _ => Err(unavailable(self.status().err().unwrap_or_default())),
         }

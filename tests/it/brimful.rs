@@ -78,7 +78,8 @@ pub async fn brimful(duration: Duration) -> Seen {
             workers[worker] = Some(self::worker(&server, &diary));
         }
     }
-    let ghost = async || server.query::<u32>("HGET roustabout:counters rescued").await == 1;
+    let ghost =
+        async || server.query::<Option<u32>>("HGET roustabout:counters rescued").await == Some(1);
     eventually("all have run", async || diary.count(&format!("{}/1", JOBS - 1)) == 1).await;
     eventually("the ghost's job is back", ghost).await;
     filler.abort();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the engine from the ground up. Each may use those before it.
-const GROUND_UP: [&str; 42] = [
+const GROUND_UP: [&str; 43] = [
     "keys",
     "clock",
     "payload",
@@ -18,6 +18,7 @@ const GROUND_UP: [&str; 42] = [
     "counters",
     "inflight", // plain data and decisions
     "address",
+    "gauge",
     "wakes",
     "errors",
     "refusals",
