@@ -174,7 +174,7 @@ impl Finisher {
             Ok(removed) => {
                 let first_time = batch.iter().filter(|ending| !ending.resent).count();
                 self.count_lost(first_time.saturating_sub(removed), &batch);
-                self.inflight.remove(batch.iter().map(|ending| ending.delivery.field));
+                self.inflight.succeeded(batch.iter().map(|ending| ending.delivery.field));
             }
             Err(error) => batch.into_iter().for_each(|ending| unsent.add(ending, &error)),
         }
@@ -218,7 +218,10 @@ impl Finisher {
             }
             _ => {}
         }
-        self.inflight.remove([ending.delivery.field]);
+        match &ending.fate {
+            Fate::Done { .. } | Fate::Discard => self.inflight.succeeded([ending.delivery.field]),
+            _ => self.inflight.remove([ending.delivery.field]),
+        }
     }
 
     /// Jobs that were not in our hash any more: another process runs them, or did.

@@ -4,7 +4,7 @@
 //! A delivery enters exactly once: by the reply of its fetch, or, when that reply was lost, by
 //! the first registration after it. Its bytes never change.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -146,9 +146,14 @@ pub(crate) struct Inflight {
     table: Mutex<Table>,
 }
 
+/// So many successes are remembered, in case Redis forgets them.
+const REMEMBERED: usize = 50_000;
+
 #[derive(Default)]
 struct Table {
     held: HashMap<Field, Held>,
+    /// The last ones of which nothing was to be left, as Redis has confirmed.
+    succeeded: VecDeque<Field>,
     /// The batch whose fetch is under way, or whose reply was lost.
     pending: Option<(u64, Pending)>,
 }
@@ -171,8 +176,11 @@ enum Pending {
 pub(crate) struct Findings {
     /// Deliveries of the doubtful batch: they are ours and nobody runs them yet.
     pub(crate) adopt: Vec<Field>,
-    /// Leftovers of batches long decided: to be deleted, never to be run.
-    pub(crate) stale: Vec<Field>,
+    /// Jobs done with, as Redis has confirmed and forgotten: to be deleted, never to be run again.
+    pub(crate) succeeded: Vec<Field>,
+    /// Whatever else has ended, but Redis has gone back to before: the retry, the death that
+    /// it confirmed may be gone, so this is all that is left of the job.
+    pub(crate) forgotten: Vec<Field>,
     /// How many running jobs turned out to be no longer ours.
     pub(crate) lost: usize,
     /// Whether a doubtful batch is decided by this (by `adopt`, which may be empty).
@@ -215,9 +223,25 @@ impl Inflight {
         }
     }
 
+    /// Redis has confirmed the end of these, and that nothing is left of them.
+    pub(crate) fn succeeded(&self, fields: impl IntoIterator<Item = Field>) {
+        let mut table = self.lock();
+        for field in fields {
+            table.held.remove(&field);
+            if table.succeeded.len() == REMEMBERED {
+                table.succeeded.pop_front();
+            }
+            table.succeeded.push_back(field);
+        }
+    }
+
     /// Compares with the fields that Redis holds for us.
     pub(crate) fn compare(&self, fields: &[Field]) -> Findings {
         let table = self.lock();
+        let succeeded: HashSet<&Field> = match fields.is_empty() {
+            true => HashSet::new(),
+            false => table.succeeded.iter().collect(),
+        };
         let decides = matches!(table.pending, Some((_, Pending::Doubtful)));
         let mut findings = Findings { decides, ..Findings::default() };
         for field in fields {
@@ -227,10 +251,11 @@ impl Inflight {
                     findings.adopt.push(*field)
                 }
                 _ if table.held.contains_key(field) => {}
-                _ => findings.stale.push(*field),
+                _ if succeeded.contains(field) => findings.succeeded.push(*field),
+                _ => findings.forgotten.push(*field),
             }
         }
-        let present: std::collections::HashSet<&Field> = fields.iter().collect();
+        let present: HashSet<&Field> = fields.iter().collect();
         for (field, held) in &table.held {
             let ours = present.contains(field) || held.delivery.finished();
             if !ours && !held.delivery.lost.swap(true, Ordering::Relaxed) {
@@ -308,8 +333,10 @@ mod tests {
         done.finish();
         inflight.doubts(2);
         let field = |batch, index| Field { batch, index };
-        let found = inflight.compare(&[field(1, 1), field(2, 1), field(1, 9)]);
-        assert_eq!((found.adopt, found.stale), (vec![field(2, 1)], vec![field(1, 9)]));
+        inflight.succeeded([field(1, 8)]);
+        let found = inflight.compare(&[field(1, 1), field(2, 1), field(1, 8), field(1, 9)]);
+        assert_eq!((found.adopt, found.succeeded), (vec![field(2, 1)], vec![field(1, 8)]));
+        assert_eq!(found.forgotten, [field(1, 9)]);
         assert_eq!((found.lost, found.decides), (1, true));
         assert!(gone.lost() && !kept.lost() && !done.lost());
     }

@@ -73,6 +73,12 @@ impl Redis {
         Ok(ServerInfo::parse(&text))
     }
 
+    /// The time in epoch seconds as the server has it: the same for all processes, however wrong a
+    /// machine's own clock is. Before the first connection it is this machine's.
+    pub fn now(&self) -> f64 {
+        self.shared.clock.now()
+    }
+
     /// One line about the server and the way to it, for the log at boot; a warning follows if it
     /// may throw jobs away.
     pub async fn introduce(&self) {

@@ -17,6 +17,7 @@ mod author; // what an author of jobs may do
 mod brimful; // 25 MB, and not a byte left
 mod clocks; // wall clocks that are off, or jump
 mod crashes; // kill -9, and jobs that kill their process
+mod data_loss; // Redis comes back without its last writes
 mod failover; // a replica takes over under load
 mod flow; // enqueue, run, retry, schedule: the calm case
 mod footprint; // connections, and what an idle worker sends
