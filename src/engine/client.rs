@@ -183,7 +183,12 @@ impl Client {
     async fn send(&self, payloads: Vec<Payload>) -> Result<(), EnqueueError> {
         let connection = self.redis.connection().await?;
         let batch = Batch::sort(payloads, self.redis.clock().now());
-        let sent = connection.pipe::<()>(&batch.commands()).await;
+        let mut sent = connection.pipe::<()>(&batch.commands()).await;
+        if sent.as_ref().is_err_and(errors::is_unsent) {
+            // the server has closed what was idle: certainly not enqueued, so once more
+            let next = self.redis.connection_after(connection.number).await?;
+            sent = next.pipe::<()>(&batch.commands()).await;
+        }
         // also after an error: a part may be there, and our own writes are reported to nobody
         batch.queues.keys().for_each(|queue| self.redis.wakes().pushed(queue));
         if !batch.scheduled.is_empty() {

@@ -10,7 +10,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::clock::Clock;
 use super::connection::{Connection, Shared, State};
-use super::errors::{headline, reason};
+use super::errors::{breaks_connection, greeting, headline, reason};
+use super::gauge::{Gauge, Written};
+use super::keys;
 use super::server::ServerInfo;
 
 /// Connects, publishes, waits for the end, again; ends when the last handle is gone.
@@ -35,14 +37,13 @@ pub(crate) async fn keep(shared: Weak<Shared>) {
                 strong.state.send_replace(State::Up(connection.clone()));
                 let (loud, clock) = (strong.loud, strong.clock.clone());
                 drop(strong);
-                watch_over(&connection, &clock, driver, &mut outage, loud).await;
-                "the connection was lost".into()
+                watch_over(&connection, &clock, driver, &mut outage, loud).await
             }
         };
         let Some(strong) = shared.upgrade() else {
             return;
         };
-        outage.begin(&strong, &reason);
+        outage.goes_on(&strong, number, &reason);
         strong.state.send_replace(State::Down(reason));
         let pause = outage.pause(strong.options.max_backoff);
         drop(strong);
@@ -56,42 +57,57 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// Managed servers close what is idle for 300 s, some sooner.
 const PING_EVERY: Duration = Duration::from_secs(25);
 
+/// Resolves when the connection has ended, with the reason.
 async fn watch_over(
     connection: &Connection,
     clock: &Clock,
     mut driver: Driver,
     outage: &mut Outage,
     loud: bool,
-) {
-    if timeout(SETTLED, &mut driver.0).await.is_ok() {
-        return;
-    }
-    outage.over(loud);
-    while timeout(PING_EVERY, &mut driver.0).await.is_err() {
-        // the ping, and of use besides: without an answer the connection ends
-        let asked = Instant::now();
-        if let Ok(time) = connection.query(&redis::cmd("TIME")).await {
-            clock.set(time, asked.elapsed());
+) -> Arc<str> {
+    if timeout(SETTLED, &mut driver.0).await.is_err() {
+        outage.over(loud);
+        while timeout(PING_EVERY, &mut driver.0).await.is_err() {
+            // the ping, and of use besides: without an answer the connection ends
+            let asked = Instant::now();
+            if let Ok(time) = connection.query(&redis::cmd("TIME")).await {
+                clock.set(time, asked.elapsed());
+            }
         }
     }
+    connection.given_up().unwrap_or("the connection was closed").into()
 }
 
 /// One outage: logged once when it begins and once when it is over, tried ever more slowly. A
-/// headline that was not told yet is told in between: a server that comes back with another
-/// password waits for a person, one that is merely away does not.
+/// connection that comes back at once is worth one line, and only then. A headline that was not
+/// told yet is told in between: a server that comes back with another password waits for a
+/// person, one that is merely away does not.
 #[derive(Default)]
 struct Outage {
     since: Option<Instant>,
+    /// Why the connection was lost, until it is known why it does not come back.
+    lost: Option<Arc<str>>,
     told: Vec<&'static str>,
     attempts: u32,
 }
 
 impl Outage {
-    fn begin(&mut self, shared: &Shared, reason: &str) {
+    /// A connection ended, or an attempt failed. `number`: of the last connection, 0 if there
+    /// was none yet.
+    fn goes_on(&mut self, shared: &Shared, number: u64, reason: &Arc<str>) {
+        if self.since.is_none() && number > 0 {
+            self.lost = Some(reason.clone());
+        } else {
+            self.lost = None;
+            self.say(shared, reason);
+        }
         self.since.get_or_insert_with(Instant::now);
+    }
+
+    fn say(&mut self, shared: &Shared, reason: &str) {
         let headline = headline(reason);
         if self.told.contains(&headline) {
-            return;
+            return tracing::debug!(reason, "still no connection");
         }
         self.told.push(headline);
         let address = &shared.options.address;
@@ -101,13 +117,20 @@ impl Outage {
         }
     }
 
+    /// The connection has lived for a while.
     fn over(&mut self, loud: bool) {
-        if let Some(since) = self.since.take().filter(|_| loud) {
-            let seconds = (since.elapsed() - SETTLED.min(since.elapsed())).as_secs_f32();
-            tracing::info!("Redis is back after {seconds:.1} s");
-        }
         self.told.clear();
         self.attempts = 0;
+        let (lost, Some(since)) = (self.lost.take(), self.since.take()) else { return };
+        let seconds = since.elapsed().saturating_sub(SETTLED).as_secs_f32();
+        match lost {
+            _ if !loud => {}
+            Some(reason) => tracing::info!(
+                reason = &*reason,
+                "the connection to Redis was lost and is back after {seconds:.1} s"
+            ),
+            None => tracing::info!("Redis is back after {seconds:.1} s"),
+        }
     }
 
     /// 25 ms, doubling up to the cap, with jitter so that a fleet does not come back as one.
@@ -139,20 +162,23 @@ impl From<RedisError> for Refusal {
 }
 
 async fn open(shared: &Shared, number: u64) -> Result<(Connection, Driver), Refusal> {
-    let (requests, driver, resp3) = match handshake(shared, ProtocolVersion::RESP3).await {
+    let written = Written::default();
+    let (requests, driver, resp3) = match handshake(shared, ProtocolVersion::RESP3, &written).await
+    {
         Ok((requests, driver)) => (requests, driver, true),
         Err(error) if lacks_resp3(&error) => {
-            let (requests, driver) = handshake(shared, ProtocolVersion::RESP2).await?;
+            let (requests, driver) = handshake(shared, ProtocolVersion::RESP2, &written).await?;
             (requests, driver, false)
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => return Err(Refusal::Later(greeting(&error))),
     };
     let abort = driver.0.abort_handle();
     let deadline = shared.options.deadline;
-    let killed = Arc::default();
+    let end = Arc::default();
     let mut connection =
-        Connection { requests, number, tracking: false, driver: abort, killed, deadline };
+        Connection { requests, number, tracking: false, driver: abort, deadline, written, end };
     check(&connection, &shared.clock).await?;
+    writable(&connection).await?;
     if resp3 {
         let mut tracking = redis::cmd("CLIENT");
         tracking.arg("TRACKING").arg("ON").arg("NOLOOP");
@@ -164,9 +190,10 @@ async fn open(shared: &Shared, number: u64) -> Result<(Connection, Driver), Refu
 async fn handshake(
     shared: &Shared,
     protocol: ProtocolVersion,
+    written: &Written,
 ) -> RedisResult<(MultiplexedConnection, Driver)> {
     let address = &shared.options.address;
-    let stream = address.open().await?;
+    let stream = Gauge { stream: address.open().await?, written: written.clone() };
     // no response timeout of the crate's: it would drop a reply and keep the connection
     let mut config =
         AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
@@ -197,6 +224,17 @@ async fn check(connection: &Connection, clock: &Clock) -> Result<(), Refusal> {
     }
     clock.set(time, asked.elapsed());
     Ok(())
+}
+
+/// A server may refuse writes for more reasons than `INFO` tells (too few replicas, a disk that is
+/// full). It is asked by a removal, which one whose memory is full lets pass; a right that is
+/// missing for it says nothing.
+async fn writable(connection: &Connection) -> Result<(), Refusal> {
+    let asked: RedisResult<()> = connection.query(redis::cmd("DEL").arg(keys::PROBE)).await;
+    match asked {
+        Err(error) if breaks_connection(&error) => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 fn lacks_resp3(error: &RedisError) -> bool {

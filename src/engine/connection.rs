@@ -2,8 +2,7 @@
 //! time ends the connection: whoever waits learns of it, and what became of the request is
 //! decided at the next registration (`session.rs`).
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -14,7 +13,9 @@ use tokio::time::timeout;
 
 use super::address::Address;
 use super::clock::Clock;
-use super::errors::{breaks_connection, error};
+use super::errors::{breaks_connection, code, error, reason, unsent};
+use super::gauge::Written;
+use super::refusals::Complaints;
 use super::tls::TlsVerify;
 use super::wakes::Wakes;
 
@@ -48,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) state: watch::Sender<State>,
     pub(crate) wakes: Arc<Wakes>,
     pub(crate) clock: Clock,
+    pub(crate) complaints: Complaints,
     /// Whether losing the connection is worth more than a debug line.
     pub(crate) loud: bool,
 }
@@ -81,21 +83,28 @@ pub(crate) struct Connection {
     /// Whether the server tells us of changes; else we have to poll.
     pub(crate) tracking: bool,
     pub(crate) driver: AbortHandle,
-    pub(crate) killed: Arc<AtomicBool>,
     pub(crate) deadline: Duration,
+    pub(crate) written: Written,
+    /// Set when we ended it, with the reason if there is one to tell.
+    pub(crate) end: Arc<OnceLock<Option<String>>>,
 }
 
 impl Connection {
     /// Closes the socket; every request under way on it ends with an error. Dropping handles
     /// would not do that, ending the crate's driver does.
     pub(crate) fn kill(&self) {
-        self.killed.store(true, Ordering::Relaxed);
+        let _ = self.end.set(None);
         self.driver.abort();
     }
 
     /// Whether this is its end, though the keeper may not know of it yet.
     pub(crate) fn killed(&self) -> bool {
-        self.killed.load(Ordering::Relaxed)
+        self.end.get().is_some()
+    }
+
+    /// Why we gave it up, if we did.
+    pub(crate) fn given_up(&self) -> Option<&str> {
+        self.end.get()?.as_deref()
     }
 
     /// Sends one command. Never drop this future half-way where the reply matters.
@@ -120,14 +129,23 @@ impl Connection {
     }
 
     async fn bounded<T>(&self, reply: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-        let result = match timeout(self.deadline, reply).await {
-            Ok(result) => result,
-            Err(_) => Err(error("no reply in time")),
+        let written = self.written.bytes();
+        let Ok(result) = timeout(self.deadline, reply).await else {
+            let silence = error("no reply in time");
+            let _ = self.end.set(Some(reason(&silence)));
+            self.kill();
+            return Err(silence);
         };
         if let Err(error) = &result
             && breaks_connection(error)
         {
+            if code(error).is_some() {
+                let _ = self.end.set(Some(reason(error)));
+            }
             self.kill();
+            if code(error).is_none() && self.written.bytes() == written {
+                return Err(unsent()); // the driver has ended, so nothing will be sent any more
+            }
         }
         result
     }

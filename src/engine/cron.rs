@@ -50,6 +50,7 @@ impl CronLine {
 /// Enqueues what is due, for the life of the process.
 pub(crate) async fn run(redis: Redis, lines: Vec<CronLine>) {
     let mut tried = vec![0; lines.len()];
+    let mut refusals = redis.complaints().about("enqueue the jobs of cron lines");
     loop {
         let now = redis.clock().now();
         for (line, tried) in lines.iter().zip(&mut tried) {
@@ -58,6 +59,7 @@ pub(crate) async fn run(redis: Redis, lines: Vec<CronLine>) {
             };
             match enqueue(&redis, line, slot, now).await {
                 Ok(enqueued) => {
+                    refusals.passed();
                     *tried = slot;
                     if enqueued {
                         tracing::info!(
@@ -67,9 +69,7 @@ pub(crate) async fn run(redis: Redis, lines: Vec<CronLine>) {
                         );
                     }
                 }
-                Err(error) => {
-                    tracing::debug!(%error, cron = line.name, "not enqueued, trying again")
-                }
+                Err(error) => drop(refusals.note(&error)), // the next look is seconds away
             }
         }
         let next = lines.iter().filter_map(|line| line.next(now)).min();

@@ -6,13 +6,14 @@ use redis::RedisError;
 /// for a newer connection after such an error does not wait in vain), or one that says that it
 /// will not serve us until something changes; a fresh connection may reach another server.
 pub(crate) fn breaks_connection(error: &RedisError) -> bool {
-    const CODES: [&str; 8] = [
+    const CODES: [&str; 9] = [
         "READONLY",
         "LOADING",
         "MASTERDOWN",
         "UNBLOCKED",
         "MISCONF",
         "NOREPLICAS",
+        "BUSY",
         "NOAUTH",
         "WRONGPASS",
     ];
@@ -44,6 +45,17 @@ pub fn is_full(error: &RedisError) -> bool {
 
 const UNAVAILABLE: &str = "Redis is not reachable";
 
+const UNSENT: &str = "the connection was closed before anything was sent";
+
+/// A request that was certainly not executed, since nothing of it left.
+pub(crate) fn unsent() -> RedisError {
+    unavailable(UNSENT.to_owned())
+}
+
+pub(crate) fn is_unsent(error: &RedisError) -> bool {
+    error.to_string().contains(UNSENT)
+}
+
 pub(crate) fn is_unavailable(error: &RedisError) -> bool {
     error.to_string().contains(UNAVAILABLE)
 }
@@ -61,13 +73,8 @@ pub(crate) fn reason(error: &RedisError) -> String {
     match code(error).as_deref() {
         Some("NOAUTH") => "the server wants a password (NOAUTH): put it into the URL".to_owned(),
         Some("WRONGPASS") => "the server refused user or password (WRONGPASS)".to_owned(),
-        _ => match error.clone().into_server_errors().as_deref() {
-            // of a pipeline the first; the others say the same
-            Some([(_, first), ..]) => {
-                format!("{}: {}", first.code(), first.details().unwrap_or("no more is known"))
-            }
-            _ => error.to_string(),
-        },
+        Some(code) => said(code, error),
+        None => error.to_string(),
     }
 }
 
@@ -80,5 +87,32 @@ pub(crate) fn headline(reason: &str) -> &'static str {
         "Redis refuses us; trying until it does not"
     } else {
         "Redis is not reachable; trying until it is"
+    }
+}
+
+/// The server's own words, of a pipeline the first.
+fn said(code: &str, error: &RedisError) -> String {
+    let errors = error.clone().into_server_errors().unwrap_or_default();
+    let first = errors.first().and_then(|(_, error)| error.details().map(str::to_owned));
+    let detail = error.detail().map(str::to_owned).or(first).unwrap_or_default();
+    match detail.contains("max number of clients") {
+        true => format!("the server's connections are used up ({detail}): {BUDGET}"),
+        false => format!("{code} {detail}"),
+    }
+}
+
+const BUDGET: &str = "every worker process needs two, every web process one, so run fewer \
+                      processes or take a larger plan";
+
+/// An error of the handshake. A server without a free place may hang up without a word, and over
+/// TLS always does.
+pub(crate) fn greeting(error: &RedisError) -> String {
+    let reason = reason(error);
+    match code(error).is_none() && !error.is_connection_refusal() && error.is_connection_dropped() {
+        true => format!(
+            "{reason}; the server hangs up at once: if it is not just starting, its connections \
+             are used up (maxclients): {BUDGET}"
+        ),
+        false => reason,
     }
 }

@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use redis::{RedisError, RedisResult, Value, cmd};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
+use super::errors::breaks_connection;
 use super::inflight::{Delivery, Field, Inflight};
 use super::keys;
 use super::queues::{QueueList, Resolved, shuffle};
+use super::refusals::Refusals;
 use super::scripts;
 use super::session::{Lease, Session};
 use super::suspects;
@@ -33,6 +36,8 @@ pub(crate) struct Fetcher {
     serving: Vec<Resolved>,
     batch: u64,
     largest: usize,
+    refusals: Refusals,
+    rest: Instant,
 }
 
 /// What a fetch brought.
@@ -55,11 +60,26 @@ impl Fetcher {
         known: impl IntoIterator<Item = String>,
     ) -> Fetcher {
         let known: HashSet<String> = known.into_iter().collect();
-        let (serving, batch, largest) = (Vec::new(), 0, 8 << 10);
-        let mut fetcher =
-            Fetcher { session, inflight, decided, list, known, serving, batch, largest };
+        let refusals = session.redis.complaints().about("hand out jobs");
+        let mut fetcher = Fetcher {
+            session,
+            inflight,
+            decided,
+            list,
+            known,
+            serving: Vec::new(),
+            batch: 0,
+            largest: 8 << 10,
+            refusals,
+            rest: Instant::now(),
+        };
         fetcher.resolve();
         fetcher
+    }
+
+    /// Resolves when the next fetch makes sense: some time after one that was refused.
+    pub(crate) async fn rested(&self) {
+        sleep_until(self.rest).await;
     }
 
     /// Takes up to `permits` jobs from the queues that changed, or from all with `full`.
@@ -75,7 +95,7 @@ impl Fetcher {
         dirty.all |= full;
         match self.candidates(lease, &dirty).await {
             Err(error) => {
-                tracing::debug!(%error, "the names of the queues could not be read");
+                self.refused(&error);
                 self.session.redis.wakes().everything();
                 Vec::new()
             }
@@ -95,7 +115,10 @@ impl Fetcher {
         let result = self.request(lease, &queues, permits).await;
         let wakes = self.session.redis.wakes().clone();
         let taken = match result {
-            Ok(Some(reply)) => self.read(reply, &queues),
+            Ok(Some(reply)) => {
+                self.refusals.passed();
+                self.read(reply, &queues)
+            }
             Ok(None) => {
                 self.session.renew_if(lease.number); // it is gone: nothing was taken
                 Taken::default()
@@ -115,19 +138,23 @@ impl Fetcher {
         taken.deliveries
     }
 
-    /// The reply is lost, and with it the knowledge whether the script ran. The connection is
-    /// closed, so the next registration fences it off and sees what it did.
+    /// Either the reply is lost, and with it the knowledge whether the script ran: the connection
+    /// is closed, so the next registration fences it off and sees what it did. Or the script ended
+    /// with an error, perhaps after it had taken some: that too a registration sees.
     async fn decide(&mut self, lease: &Lease, error: RedisError) -> Vec<Arc<Delivery>> {
-        match error.code() {
-            None => tracing::debug!(%error, "a fetch is in doubt until the next registration"),
-            Some(code) => tracing::warn!(code, "Redis refuses to hand out jobs; trying again"),
-        }
+        self.refused(&error);
         self.inflight.doubts(self.batch);
-        lease.connection.kill();
+        if breaks_connection(&error) {
+            lease.connection.kill();
+        }
         self.session.renew();
         let decided = self.decided.recv().await.unwrap_or_default();
         suspects::find(&self.session, &decided).await;
         decided
+    }
+
+    fn refused(&mut self, error: &RedisError) {
+        self.rest = Instant::now() + self.refusals.note(error);
     }
 
     async fn request(

@@ -13,6 +13,7 @@ use redis::{RedisError, RedisResult, Value, cmd};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use super::errors::{breaks_connection, code, reason};
 use super::inflight::{Delivery, Inflight};
 use super::keys;
 use super::retry::Fate;
@@ -50,7 +51,7 @@ struct Ending {
 /// What has to be sent again.
 #[derive(Default)]
 struct Unsent {
-    /// No reply came: on the next lease.
+    /// No reply came, or one after which the connection is given up: on the next lease.
     unanswered: Vec<Ending>,
     /// The server refused it: later, without holding up the others.
     refused: Vec<Ending>,
@@ -58,17 +59,18 @@ struct Unsent {
 
 impl Unsent {
     fn add(&mut self, mut ending: Ending, error: &RedisError) {
-        let Some(code) = error.code() else {
-            ending.resent = true;
+        if breaks_connection(error) {
+            // no answer: it may have been done. An answer: it was not
+            ending.resent |= code(error).is_none();
             return self.unanswered.push(ending);
-        };
+        }
         if !std::mem::replace(&mut ending.refused, true) {
             let delivery = &ending.delivery;
             tracing::warn!(
                 job.class = delivery.class(),
                 job.jid = delivery.jid(),
                 queue = &*delivery.queue,
-                code,
+                reason = reason(error),
                 "Redis refuses to take note of the job's end: it stays in flight and is tried again"
             );
         }

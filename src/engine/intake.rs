@@ -37,6 +37,7 @@ impl Intake {
             let ready = async {
                 self.woken(next_poll).await;
                 let permits = self.free_permits().await;
+                self.fetcher.rested().await;
                 (permits, self.processor.session.lease_after(0).await)
             };
             // only the waiting may be cut short; a fetch once sent is awaited

@@ -24,6 +24,8 @@ pub(crate) const OWNERS: &str = "roustabout:owners";
 pub(crate) const RESCUES: &str = "roustabout:rescues";
 /// Hash of counters that Sidekiq has no name for (rescued, poisoned, lost leases, …).
 pub(crate) const COUNTERS: &str = "roustabout:counters";
+/// Never there: to ask by a removal whether the server takes writes.
+pub(crate) const PROBE: &str = "roustabout:probe";
 /// Hash cron line -> epoch second of the last slot that was enqueued.
 pub(crate) const CRON: &str = "roustabout:cron";
 

@@ -16,7 +16,7 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `payload` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `wakes` `errors` `process` `retry` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `payload` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `session` |
 //! | what authors of jobs see | `context` `middleware` `job` `client` `backlog` `buffered` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
@@ -35,6 +35,7 @@ mod cron;
 mod errors;
 mod fetch;
 mod finish;
+mod gauge;
 mod giveback;
 mod heartbeat;
 mod inflight;
@@ -53,6 +54,7 @@ mod processor;
 mod queues;
 mod reaper;
 mod redis;
+mod refusals;
 mod registry;
 mod rescues;
 mod retry;

@@ -20,15 +20,24 @@ const PAGE: usize = 100;
 const FARTHEST: usize = 1_000;
 /// Look again at least this often, whatever timers and wake-ups say.
 const SAFETY: Duration = Duration::from_secs(15);
+/// After an error.
+const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// Promotes what is due, for the life of the process.
 pub(crate) async fn run(redis: Redis) {
+    let mut refusals = redis.complaints().about("move jobs that are due");
     loop {
         let pass = pass(&redis).await;
-        let (next, live) = pass.unwrap_or_else(|error| {
-            tracing::debug!(%error, "due jobs could not be read");
-            (Some(redis.clock().now() + 1.0), 1)
-        });
+        let (next, live) = match pass {
+            Ok(known) => {
+                refusals.passed();
+                known
+            }
+            Err(error) => {
+                let pause = refusals.note(&error).max(AFTER_ERROR);
+                (Some(redis.clock().now() + pause.as_secs_f64()), 1)
+            }
+        };
         // every ZADD wakes every process: the more there are, the longer each lets it rest
         sleep(Duration::from_millis(25 * live).min(Duration::from_secs(2))).await;
         tokio::select! {

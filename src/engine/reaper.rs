@@ -31,10 +31,12 @@ struct Orphan {
 
 /// Looks for the dead now and then, for the life of the process.
 pub(crate) async fn run(session: Arc<Session>, pulse: Arc<Pulse>, every: Duration) {
+    let mut refusals = session.redis.complaints().about("take jobs back from dead processes");
     loop {
         sleep(every.mul_f64(0.5 + fastrand::f64())).await;
-        if let Err(error) = sweep(&session, &pulse).await {
-            tracing::debug!(%error, "the sweep for orphans failed, trying again");
+        match sweep(&session, &pulse).await {
+            Ok(()) => refusals.passed(),
+            Err(error) => sleep(refusals.note(&error)).await,
         }
     }
 }
@@ -49,16 +51,16 @@ async fn sweep(session: &Session, pulse: &Pulse) -> RedisResult<()> {
     }
     let alive: Vec<bool> = session.redis.pipe(&alive).await?;
     let dead = owners.iter().zip(alive).filter(|(_, alive)| !alive);
+    let mut outcome = Ok(());
     for (owner, _) in dead {
         // asked only now: the looking may have waited for the end of an outage
         if !pulse.steady() {
-            return Ok(());
+            break;
         }
-        if let Err(error) = reap(session, owner).await {
-            tracing::warn!(%error, process = owner, "jobs of a dead process cannot be taken back yet");
-        }
+        // what cannot be taken back from one stands in nobody else's way
+        outcome = outcome.and(reap(session, owner).await);
     }
-    Ok(())
+    outcome
 }
 
 /// Takes everything back from one dead process; the call that finds nothing left forgets it.

@@ -12,6 +12,7 @@ use super::clock::Clock;
 use super::connect::keep;
 use super::connection::{Connection, RedisOptions, Shared, State};
 use super::errors::unavailable;
+use super::refusals::Complaints;
 use super::server::ServerInfo;
 use super::wakes::Wakes;
 
@@ -36,7 +37,8 @@ impl Redis {
     fn open(options: RedisOptions, clock: Clock, loud: bool) -> Redis {
         let state = watch::Sender::new(State::Down("not connected yet".into()));
         let wakes = Arc::default();
-        let shared = Arc::new(Shared { options, state, wakes, clock, loud });
+        let complaints = Complaints::default();
+        let shared = Arc::new(Shared { options, state, wakes, clock, complaints, loud });
         tokio::spawn(keep(Arc::downgrade(&shared)));
         Redis { shared }
     }
@@ -69,6 +71,12 @@ impl Redis {
     pub async fn server_info(&self) -> RedisResult<ServerInfo> {
         let text: String = self.query(&redis::cmd("INFO")).await?;
         Ok(ServerInfo::parse(&text))
+    }
+
+    /// The time in epoch seconds as the server has it: the same for all processes, however wrong a
+    /// machine's own clock is. Before the first connection it is this machine's.
+    pub fn now(&self) -> f64 {
+        self.shared.clock.now()
     }
 
     /// One line about the server and the way to it, for the log at boot; a warning follows if it
@@ -115,7 +123,12 @@ impl Redis {
 
     /// The connection, waited for up to the deadline.
     pub(crate) async fn connection(&self) -> RedisResult<Connection> {
-        match timeout(self.shared.options.deadline, self.newer_than(0)).await {
+        self.connection_after(0).await
+    }
+
+    /// The one after that with this number, waited for up to the deadline.
+    pub(crate) async fn connection_after(&self, number: u64) -> RedisResult<Connection> {
+        match timeout(self.shared.options.deadline, self.newer_than(number)).await {
             Ok(Ok(connection)) => Ok(connection),
             _ => Err(unavailable(self.status().err().unwrap_or_default())),
         }
@@ -123,6 +136,10 @@ impl Redis {
 
     pub(crate) fn wakes(&self) -> &Arc<Wakes> {
         &self.shared.wakes
+    }
+
+    pub(crate) fn complaints(&self) -> &Complaints {
+        &self.shared.complaints
     }
 
     pub(crate) fn clock(&self) -> &Clock {

@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::connection::Connection;
 use super::counters::Counters;
+use super::errors::breaks_connection;
 use super::inflight::{Delivery, Field, Inflight};
 use super::keys;
 use super::process::{Process, Vitals};
@@ -72,15 +73,16 @@ impl Session {
         Reply: Future<Output = RedisResult<T>>,
     {
         let mut failed = 0;
+        let mut refusals = self.redis.complaints().about("keep what belongs to a job");
         loop {
             let lease = self.lease_after(failed).await;
             match request(lease.clone()).await {
-                Ok(reply) => return reply,
-                Err(error) if error.code().is_none() => failed = lease.number,
-                Err(error) => {
-                    tracing::debug!(%error, "refused, trying again");
-                    sleep(Duration::from_millis(500)).await;
+                Ok(reply) => {
+                    refusals.passed();
+                    return reply;
                 }
+                Err(error) if breaks_connection(&error) => failed = lease.number,
+                Err(error) => sleep(refusals.note(&error)).await,
             }
         }
     }
@@ -108,10 +110,12 @@ impl Session {
     pub(crate) async fn keep(&self, decided: mpsc::UnboundedSender<Vec<Arc<Delivery>>>) {
         let mut number = 0;
         let mut last = 0;
+        let mut refusals = self.redis.complaints().about("register this process");
         while let Ok(connection) = self.redis.newer_than(last).await {
             number += 1;
             match self.register(&connection, number, &decided).await {
                 Ok(()) => {
+                    refusals.passed();
                     let lease = Lease { number, connection: connection.clone() };
                     self.lease.send_replace(Some(lease));
                     tokio::select! {
@@ -120,10 +124,7 @@ impl Session {
                     }
                     self.lease.send_replace(None);
                 }
-                Err(error) => {
-                    tracing::debug!(%error, "registration failed, trying again");
-                    sleep(Duration::from_millis(100)).await;
-                }
+                Err(error) => sleep(refusals.note(&error)).await,
             }
         }
     }

@@ -1,7 +1,5 @@
 //! Forgets imported records after a week. The imports themselves expire in Redis.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
@@ -19,7 +17,8 @@ impl Job for PruneImports {
     /// Goes through all records in small steps, so that Redis stays free for others and a stop
     /// costs one step.
     async fn perform(self, cx: JobContext<App>) -> anyhow::Result<()> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+        // the server's: a machine whose clock is days fast must not delete what is fresh
+        let now = cx.app.redis.now() as u64;
         let oldest_kept = now.saturating_sub(store::KEPT_SECONDS);
         let (mut cursor, mut removed) = (cx.cursor::<u64>().await?.unwrap_or(0), 0);
         loop {

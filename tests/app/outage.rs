@@ -1,6 +1,6 @@
 //! Without Redis, or with one that is full.
 
-use crate::support::{Redis, Web, wait_for};
+use crate::support::{Redis, Web, wait_for, worker};
 
 #[test]
 fn without_redis_web_serves_and_says_why_it_cannot() {
@@ -40,4 +40,35 @@ fn an_upload_that_would_fill_redis_is_not_begun() {
     assert!(refused.header("retry-after").is_some() && refused.error().contains("memory"));
     assert_eq!(redis.ask::<Vec<String>>(&["KEYS", "roustabout:import*"]).len(), 0);
     assert_eq!(web.import("", "id,text\n1,x\n").status, 202);
+}
+
+#[test]
+fn a_redis_full_of_other_data_refuses_uploads_with_the_reason_until_there_is_room() {
+    let redis = Redis::start();
+    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "25mb"]);
+    let web = Web::ready(&redis, &[]);
+    let waiting = web.imported("", "id\n1\n");
+    let set = |n: usize, size: usize| {
+        let (key, value) = (format!("foreign:{n}"), "x".repeat(size));
+        redis.try_ask::<()>(&["SET", &key, &value]).is_ok()
+    };
+    let mut n = 0;
+    for size in [1_000_000, 10_000, 100] {
+        while set(n, size) {
+            n += 1;
+        }
+    }
+    // a few free bytes come and go with every connection
+    let rows: String = (0..20_000).map(|n| format!("{n},x\n")).collect();
+    for _ in 0..3 {
+        let refused = web.import("", format!("id,text\n{rows}"));
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert!(refused.header("retry-after").is_some() && refused.error().contains("memory"));
+    }
+    assert_eq!(web.get("/health").status, 200);
+    assert_eq!(web.get(&format!("/imports/{waiting}")).json()["state"], "queued");
+    let _worker = worker(&redis, &[]);
+    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    assert_eq!(web.settled(&waiting)["state"], "done");
+    assert_eq!(web.import("", "id\n2\n").status, 202);
 }

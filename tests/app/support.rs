@@ -69,8 +69,13 @@ impl Redis {
 
     /// Asks the server itself.
     pub fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        self.try_ask(command).unwrap()
+    }
+
+    /// The same where it may refuse.
+    pub fn try_ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> redis::RedisResult<T> {
         let mut connection = self.try_connection().expect("a running Redis");
-        redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).unwrap()
+        redis::cmd(command[0]).arg(&command[1..]).query(&mut connection)
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Setup {
     pub grace: Duration,
     /// The engine's own times instead of short ones.
     pub unhurried: bool,
+    /// When a `Note` of this name is enqueued.
+    pub cron: Option<String>,
     pub stall_timeout: Option<Duration>,
     pub memory_limit: Option<u64>,
     /// Where it records what it does, in a storm.
@@ -46,11 +48,16 @@ impl Setup {
     pub fn new(server: &Server) -> Setup {
         let (concurrency, grace) = (10, Duration::from_secs(30));
         let (stall_timeout, memory_limit) = (None, None);
-        let (url, unhurried, post) = (server.url(), false, None);
-        Setup { url, concurrency, grace, unhurried, stall_timeout, memory_limit, post }
+        let (url, unhurried, cron, post) = (server.url(), false, None, None);
+        Setup { url, concurrency, grace, unhurried, cron, stall_timeout, memory_limit, post }
     }
 
     pub fn start(&self) -> Child {
+        self.start_with(&[])
+    }
+
+    /// With these variables as well.
+    pub fn start_with(&self, vars: &[(&str, &str)]) -> Child {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let log = File::create(dir.path().join("log")).expect("a log");
         let mut command = Command::new(std::env::current_exe().expect("this binary"));
@@ -59,6 +66,7 @@ impl Setup {
         if self.post.is_some() {
             command.env("DYNO", "worker.1"); // as of old and new in a deploy
         }
+        command.envs(vars.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         Child { process: command.spawn().expect("it starts"), dir }
     }
@@ -74,6 +82,12 @@ impl Child {
     /// One with the usual setup.
     pub fn of(server: &Server) -> Child {
         Setup::new(server).start()
+    }
+
+    /// One that logs in as `NAME:PASSWORD`.
+    pub fn as_user(server: &Server, user: &str) -> Child {
+        let url = server.url().replace("unix://", &format!("unix://{user}@localhost"));
+        Setup { url, ..Setup::new(server) }.start()
     }
 
     pub fn signal(&self, name: &str) {
@@ -212,6 +226,11 @@ jobs! {
         }
         cx.app.note(format!("end {}", this.name)).await
     }
+    // sleeps, and needs nothing for it
+    Nap { millis: u64 } |this, _cx| {
+        tokio::time::sleep(Duration::from_millis(this.millis)).await;
+        Ok(())
+    }
     // kills its process
     Killer {} |_this, cx| {
         cx.app.note("killer".into()).await?;
@@ -268,8 +287,12 @@ impl Setup {
         }
         let ledger = Ledger::on(redis.clone());
         let registry = Registry::new(Book { redis, ledger, name: String::new() });
-        let registry = registry.job::<Note>().job::<Gate>().job::<Count>();
-        registry.job::<Killer>().job::<Frozen>().job::<Block>().job::<Leak>()
+        let registry = registry.job::<Note>().job::<Gate>().job::<Count>().job::<Nap>();
+        let registry = registry.job::<Killer>().job::<Frozen>().job::<Block>().job::<Leak>();
+        match &self.cron {
+            Some(times) => registry.cron("cron", times, Note { name: "cron".into() }),
+            None => registry,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the engine from the ground up. Each may use those before it.
-const GROUND_UP: [&str; 43] = [
+const GROUND_UP: &[&str] = &[
     "keys",
     "clock",
     "payload",
@@ -18,8 +18,10 @@ const GROUND_UP: [&str; 43] = [
     "counters",
     "inflight", // plain data and decisions
     "address",
+    "gauge",
     "wakes",
     "errors",
+    "refusals",
     "process",
     "retry",
     "rescues",

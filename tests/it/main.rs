@@ -7,9 +7,12 @@ mod support;
 mod layers; // who may import whom
 
 mod child; // a worker process of its own, and its jobs
+mod load; // jobs of every kind, and the books about them
 mod program; // the real programs, and what they log
 mod proxy; // loses replies and delays requests on demand
+mod relay; // bytes on a port: led elsewhere, torn, late, broken
 mod resp; // RESP, as far as the proxy needs it
+mod trouble; // a server that does not serve, and says why
 
 mod campaign; // a load, disturbed while it lasts, and judged
 mod fleet; // many worker processes, and what is done to them
@@ -23,22 +26,29 @@ mod soak; // as long as you like: bin/soak
 mod table; // what came of it
 
 mod author; // what an author of jobs may do
+mod brimful; // 25 MB, and not a byte left
 mod buffered; // a client that keeps jobs while Redis is away
 mod buffered_faults; // … and sends each once, whatever is lost on the way
+mod clocks; // wall clocks that are off, or jump
 mod crashes; // kill -9, and jobs that kill their process
 mod data_loss; // Redis comes back without its last writes
 mod enqueue; // what a plain client says while Redis is away
+mod failover; // a replica takes over under load
 mod flow; // enqueue, run, retry, schedule: the calm case
 mod footprint; // connections, and what an idle worker sends
 mod freeze; // SIGSTOP for longer than the record lives
 mod full_redis; // maxmemory reached, nothing evicted
 mod late_requests; // the server sees a request long after the worker gave it up
+mod limits; // no connections left, no memory, idle ones closed
+mod lines; // what the log says of outages
 mod lost_replies; // the server executes a step and the worker never learns of it
 mod outage; // the first one back leaves the others alone
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
+mod refusals; // Redis is there and says no
 mod remote; // quiet, list, and commands through Redis
 mod secrets; // user and password in the URL
 mod stops; // TERM: short jobs finish, long ones go back
 mod storm; // all the ways a process can end, at once
 mod tls; // rediss:// against a self-signed chain
+mod torn_streams; // byte by byte, late, cut, shut, stalled, reset
 mod watchdog; // a process that is stuck, or too large, makes room for a fresh one

@@ -7,7 +7,7 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use redis::RedisResult;
 
-use super::{KEPT_SECONDS, body_key, import_key, now, rejected_key};
+use super::{KEPT_SECONDS, body_key, import_key, rejected_key};
 use crate::engine::Redis;
 
 /// Compresses a file. It takes a moment: not on the runtime's threads.
@@ -29,7 +29,8 @@ pub async fn create(redis: &Redis, jid: &str, packed: &[u8], total: u64) -> Redi
     let mut pipe = redis::pipe();
     pipe.cmd("SET").arg(body_key(jid)).arg(packed).arg("EX").arg(KEPT_SECONDS).ignore();
     pipe.cmd("HSET").arg(import_key(jid)).arg(&[("state", "queued")]).arg("total").arg(total);
-    pipe.arg("created_at").arg(now()).arg("updated_at").arg(now()).ignore();
+    let now = redis.now() as u64;
+    pipe.arg("created_at").arg(now).arg("updated_at").arg(now).ignore();
     pipe.cmd("EXPIRE").arg(import_key(jid)).arg(KEPT_SECONDS).ignore();
     redis.pipe(&pipe).await
 }

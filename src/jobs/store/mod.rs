@@ -171,10 +171,5 @@ pub async fn update(redis: &Redis, jid: &str, fields: &[(&str, String)]) -> Redi
     for (name, value) in fields {
         command.arg(name).arg(value);
     }
-    redis.query(command.arg("updated_at").arg(now())).await
-}
-
-fn now() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.unwrap_or_default().as_secs()
+    redis.query(command.arg("updated_at").arg(redis.now() as u64)).await
 }
