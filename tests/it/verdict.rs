@@ -178,8 +178,12 @@ impl<'a> Court<'a> {
 
     /// What made the job of this run start again.
     fn cause(&self, run: &Run, next: &Run) -> Option<Cause> {
-        let before = |mark: &&Mark| mark.moment.place < next.start.place;
-        let mut blows = self.blows(&run.worker).filter(before);
+        let (since, earlier): (Vec<&Mark>, Vec<&Mark>) = self
+            .blows(&run.worker)
+            .filter(|mark| mark.moment.place < next.start.place)
+            .partition(|mark| mark.moment.place > run.start.place);
+        // one from before the run only if no other will do: notes come a little early
+        let mut blows = since.into_iter().chain(earlier.into_iter().rev());
         blows.find_map(|mark| self.cut(run, mark)).or_else(|| self.stray(next))
     }
 
