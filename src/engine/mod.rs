@@ -18,11 +18,13 @@
 //! |---|---|
 //! | names, time, wire form, plain decisions | `keys` `clock` `payload` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `wakes` `errors` `process` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `session` |
-//! | what authors of jobs see | `context` `middleware` `job` `client` `inspect` |
+//! | what authors of jobs see | `context` `middleware` `job` `client` `backlog` `buffered` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
 //! | one job; all of them; the process | `registry` `processor` `intake` `parts` `worker` |
 
 mod address;
+mod backlog;
+mod buffered;
 mod client;
 mod clock;
 mod connect;
@@ -63,6 +65,8 @@ mod wakes;
 mod watchdog;
 mod worker;
 
+pub use backlog::{BufferLimits, Pushed};
+pub use buffered::Buffered;
 pub use client::{Client, EnqueueError, PushNext};
 pub use connection::RedisOptions;
 pub use context::JobContext;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the engine from the ground up. Each may use those before it.
-const GROUND_UP: [&str; 41] = [
+const GROUND_UP: [&str; 43] = [
     "keys",
     "clock",
     "payload",
@@ -31,6 +31,8 @@ const GROUND_UP: [&str; 41] = [
     "middleware",
     "job",
     "client",
+    "backlog",
+    "buffered",
     "inspect", // what authors see
     "suspects",
     "fetch",

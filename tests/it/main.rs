@@ -7,6 +7,7 @@ mod support;
 mod layers; // who may import whom
 
 mod child; // a worker process of its own, and its jobs
+mod program; // the real programs, and what they log
 mod proxy; // loses replies and delays requests on demand
 mod resp; // RESP, as far as the proxy needs it
 
@@ -22,8 +23,11 @@ mod soak; // as long as you like: bin/soak
 mod table; // what came of it
 
 mod author; // what an author of jobs may do
+mod buffered; // a client that keeps jobs while Redis is away
+mod buffered_faults; // … and sends each once, whatever is lost on the way
 mod crashes; // kill -9, and jobs that kill their process
 mod data_loss; // Redis comes back without its last writes
+mod enqueue; // what a plain client says while Redis is away
 mod flow; // enqueue, run, retry, schedule: the calm case
 mod footprint; // connections, and what an idle worker sends
 mod freeze; // SIGSTOP for longer than the record lives
@@ -33,6 +37,7 @@ mod lost_replies; // the server executes a step and the worker never learns of i
 mod outage; // the first one back leaves the others alone
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod remote; // quiet, list, and commands through Redis
+mod secrets; // user and password in the URL
 mod stops; // TERM: short jobs finish, long ones go back
 mod storm; // all the ways a process can end, at once
 mod tls; // rediss:// against a self-signed chain

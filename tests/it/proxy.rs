@@ -34,6 +34,8 @@ pub enum Kind {
     Beat,
     Requeue,
     Leave,
+    /// What a buffered client sends.
+    Push,
 }
 
 /// What happens to the next request of a kind.
@@ -56,6 +58,7 @@ static SCRIPTS: LazyLock<HashMap<String, (Kind, Script)>> = LazyLock::new(|| {
         (Kind::Beat, include_str!("../../src/engine/lua/beat.lua")),
         (Kind::Requeue, include_str!("../../src/engine/lua/requeue.lua")),
         (Kind::Leave, include_str!("../../src/engine/lua/leave.lua")),
+        (Kind::Push, include_str!("../../src/engine/lua/push.lua")),
     ];
     let named = scripts.map(|(kind, text)| (kind, Script::new(text)));
     named.into_iter().map(|(kind, script)| (script.get_hash().to_owned(), (kind, script))).collect()

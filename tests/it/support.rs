@@ -72,6 +72,13 @@ impl Server {
         }
     }
 
+    /// `STOP` and `CONT`: there, but as good as dead.
+    pub fn signal(&self, name: &str) {
+        let pid = self.process.as_ref().expect("it runs").id().to_string();
+        let sent = Command::new("kill").args([format!("-{name}"), pid]).status();
+        assert!(sent.expect("kill").success(), "no such process");
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.dir.path().join("redis.sock")
     }
