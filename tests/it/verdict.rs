@@ -43,7 +43,7 @@ pub struct Verdict {
     pub unexplained: Vec<String>,
     /// What does not add up otherwise.
     pub wrong: Vec<String>,
-    /// From a blow to the end of the jobs it cut off, or from the end of a disturbance to the
+    /// From a blow to the end of the next run of each job it cut off, or from the end of a disturbance to the
     /// next end of a job: the longest, in ms.
     pub recovery: u64,
 }
@@ -166,9 +166,8 @@ impl<'a> Court<'a> {
             };
             counted += u64::from(!matches!(cause, Cause::Returned { heard: false, .. }));
             if let Cause::Rescued(ms) | Cause::Returned { ms, .. } = cause {
-                let ended = |other: &&&Run| other.start.place >= run.start.place;
-                let ends = runs.iter().filter(ended).filter_map(|run| run.end);
-                let end = ends.map(|(_, end)| end.ms).min().unwrap_or(ms);
+                // a run that is cut off as well has a blow of its own to count from
+                let end = run.end.map_or(run.start.ms, |(_, end)| end.ms);
                 verdict.recovery = verdict.recovery.max(end.saturating_sub(ms));
                 last = run;
             }
