@@ -96,10 +96,11 @@ impl fmt::Display for Table {
             writeln!(f, "| {name} | {row} |")?;
         }
         f.write_str(
-            "\nRepeated: runs of a job beyond the first (failures, which are retried, aside); explained: its \
-             process was killed,\nfrozen or stopped while it ran. Longest recovery: from the blow that cut a \
-             job off to the end of its next run, or\nfrom the end of a disturbance of Redis to the next job \
-             that ended. A dead process is known by 20 s of silence.\n",
+            "\nRepeated: runs of a job beyond the first (failures, which are retried, aside); explained: \
+             its process was\nkilled, frozen or stopped while it ran. Longest recovery: from the blow that \
+             cut a job off to the end of its next run,\nor from the end of a disturbance of Redis to the \
+             next job that ended. A process counts as dead after 20 s of silence,\nand only one that has \
+             run for 20 s itself may say so.\n",
         )
     }
 }

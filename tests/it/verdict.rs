@@ -43,7 +43,7 @@ pub struct Verdict {
     pub unexplained: Vec<String>,
     /// What does not add up otherwise.
     pub wrong: Vec<String>,
-    /// From a blow to the end of the jobs it cut off, or from the end of a disturbance to the
+    /// From a blow to the end of the next run of each job it cut off, or from the end of a disturbance to the
     /// next end of a job: the longest, in ms.
     pub recovery: u64,
 }
@@ -166,9 +166,8 @@ impl<'a> Court<'a> {
             };
             counted += u64::from(!matches!(cause, Cause::Returned { heard: false, .. }));
             if let Cause::Rescued(ms) | Cause::Returned { ms, .. } = cause {
-                let ended = |other: &&&Run| other.start.place >= run.start.place;
-                let ends = runs.iter().filter(ended).filter_map(|run| run.end);
-                let end = ends.map(|(_, end)| end.ms).min().unwrap_or(ms);
+                // a run that is cut off as well has a blow of its own to count from
+                let end = run.end.map_or(run.start.ms, |(_, end)| end.ms);
                 verdict.recovery = verdict.recovery.max(end.saturating_sub(ms));
                 last = run;
             }
@@ -178,8 +177,12 @@ impl<'a> Court<'a> {
 
     /// What made the job of this run start again.
     fn cause(&self, run: &Run, next: &Run) -> Option<Cause> {
-        let before = |mark: &&Mark| mark.moment.place < next.start.place;
-        let mut blows = self.blows(&run.worker).filter(before);
+        let (since, earlier): (Vec<&Mark>, Vec<&Mark>) = self
+            .blows(&run.worker)
+            .filter(|mark| mark.moment.place < next.start.place)
+            .partition(|mark| mark.moment.place > run.start.place);
+        // one from before the run only if no other will do: notes come a little early
+        let mut blows = since.into_iter().chain(earlier.into_iter().rev());
         blows.find_map(|mark| self.cut(run, mark)).or_else(|| self.stray(next))
     }
 

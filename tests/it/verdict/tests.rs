@@ -74,3 +74,15 @@ fn another_attempt_needs_a_failure() {
     assert!(is_clean(&verdict(&lines("failed"), &["j"], 0, 2)));
     assert_eq!(verdict(&lines("ok"), &["j"], 0, 2).unexplained.len(), 1);
 }
+
+#[test]
+fn recovery_counts_from_the_blow_that_cut_the_run_off() {
+    let lines = "freeze 1 a 0 1000
+                 thaw 2 a 0 30000
+                 start 3 j a 1 30500
+                 kill 4 a 0 31000
+                 start 5 j b 1 40000
+                 ok 5 40100";
+    let seen = verdict(lines, &["j"], 1, 1);
+    assert!(is_clean(&seen) && seen.recovery == 9100, "{seen:?}");
+}
