@@ -9,7 +9,7 @@ use roustabout::engine::{BufferLimits, Buffered, Client, Pushed};
 
 use crate::buffered::{buffered, durable, job, markers, queued};
 use crate::proxy::{Fault, Kind, Proxy};
-use crate::support::{PATIENCE, Server, eventually};
+use crate::support::{PATIENCE, Server, eventually, impatient};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_dies_again_and_again() {
@@ -46,6 +46,26 @@ async fn the_server_dies_again_and_again() {
     assert!(kept > 0);
     assert_eq!(queued(&server, "default").await, Vec::from_iter(0..pushed));
     assert!(markers(&server).await.len() <= 5 * 100, "at most one call in doubt at each death");
+}
+
+// what waits at the server is executed when it wakes, after the client gave that request up
+#[tokio::test]
+async fn the_server_freezes() {
+    let server = Server::start().await;
+    let redis = impatient(&server.url(), Duration::from_millis(300));
+    redis.up().await.unwrap();
+    let client = Buffered::new(Client::new(redis.clone()), BufferLimits::default());
+    assert!(matches!(client.push(job(0)).await, Ok(Pushed::Delivered(_))));
+    for from in [1, 11] {
+        server.signal("STOP");
+        for n in from..from + 10 {
+            assert!(matches!(client.push(job(n)).await, Ok(Pushed::Buffered(_))));
+        }
+        eventually("it has hung up", async || redis.status().is_err()).await;
+        server.signal("CONT");
+        eventually("all are delivered", async || client.waiting() == 0).await;
+    }
+    assert_eq!(queued(&server, "default").await, Vec::from_iter(0..21));
 }
 
 /// Ten jobs, one after the other, and one call that meets with a fault.
