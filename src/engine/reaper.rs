@@ -149,7 +149,7 @@ async fn bury_poison(
 ) -> RedisResult<bool> {
     let now = session.redis.clock().now();
     let message = format!("the process died {deaths} times while this job ran");
-    let failure = Failure { class: POISON, message };
+    let failure = Failure::new(POISON, &message);
     let payload = buried(&orphan.raw, &orphan.queue, &failure, now);
     let keep = Payload::parse(&orphan.raw).ok().and_then(|payload| payload.get::<bool>("dead"));
     let mut script = scripts::FINISH.prepare_invoke();
