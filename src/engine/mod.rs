@@ -17,7 +17,7 @@
 //! | what | files |
 //! |---|---|
 //! | names, time, wire form, plain decisions | `keys` `clock` `readable` `payload` `lifecycle` `queues` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `wakes` `errors` `process` `retry` `rescues` |
-//! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `session` |
+//! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `context` `middleware` `job` `client` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `heartbeat` `reaper` `poller` `cron` |
 //! | one job; all of them; the process | `registry` `processor` `intake` `worker` |
@@ -49,6 +49,7 @@ mod processor;
 mod queues;
 mod readable;
 mod reaper;
+mod records;
 mod redis;
 mod registry;
 mod rescues;

@@ -1,5 +1,6 @@
 //! `QUEUES`: which queues, in which order. Pure: text in, names out.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -88,18 +89,19 @@ impl QueueList {
     pub(crate) fn resolve(&self, known: &[String]) -> Vec<Resolved> {
         let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
         known.sort_unstable();
-        let named = |name: &str| self.entries.iter().any(|entry| entry.pattern == name);
-        let mut resolved: Vec<Resolved> = Vec::new();
+        let named: HashSet<&str> = self.entries.iter().map(|entry| &*entry.pattern).collect();
+        let mut taken: HashSet<&str> = HashSet::with_capacity(known.len());
+        let mut resolved: Vec<Resolved> = Vec::with_capacity(known.len());
         for Entry { pattern, weight } in &self.entries {
             let names: Vec<&str> = if is_glob(pattern) {
-                let matching = known.iter().filter(|name| glob(pattern, name) && !named(name));
-                matching.copied().collect()
+                let matching = known.iter().filter(|name| glob(pattern, name));
+                matching.copied().filter(|name| !named.contains(name)).collect()
             } else {
                 vec![pattern]
             };
             for name in names {
                 let excluded = self.excluded.iter().any(|pattern| glob(pattern, name));
-                if !excluded && !resolved.iter().any(|queue| queue.name == name) {
+                if !excluded && taken.insert(name) {
                     resolved.push(Resolved { name: name.to_owned(), weight: *weight });
                 }
             }
@@ -137,19 +139,30 @@ fn is_glob(pattern: &str) -> bool {
     pattern.contains(['*', '?'])
 }
 
+/// After a mismatch only the last `*` needs to take in one character more: names are made by
+/// strangers, and trying every way to match could take for ever.
 fn glob(pattern: &str, name: &str) -> bool {
-    let mut pattern_chars = pattern.chars();
-    match pattern_chars.next() {
-        None => name.is_empty(),
-        Some('*') => {
-            let rest = pattern_chars.as_str();
-            name.char_indices().any(|(at, _)| glob(rest, &name[at..])) || glob(rest, "")
-        }
-        Some(wanted) => {
-            let mut name_chars = name.chars();
-            let found = name_chars.next();
-            found.is_some_and(|c| wanted == '?' || wanted == c)
-                && glob(pattern_chars.as_str(), name_chars.as_str())
+    let (mut pattern, mut name) = (pattern.chars(), name.chars());
+    let mut last_star = None;
+    loop {
+        let (mut more_pattern, mut more_name) = (pattern.clone(), name.clone());
+        match (more_pattern.next(), more_name.next()) {
+            (Some('*'), _) => {
+                last_star = Some((more_pattern.clone(), name.clone()));
+                pattern = more_pattern;
+            }
+            (Some(wanted), Some(c)) if wanted == '?' || wanted == c => {
+                (pattern, name) = (more_pattern, more_name);
+            }
+            (None, None) => return true,
+            _ => {
+                let Some((after_star, mut taken)) = last_star.take() else { return false };
+                if taken.next().is_none() {
+                    return false;
+                }
+                (pattern, name) = (after_star.clone(), taken.clone());
+                last_star = Some((after_star, taken));
+            }
         }
     }
 }
@@ -176,6 +189,16 @@ mod tests {
         assert_eq!(served("mail?,x*", &["mail", "mail1", "xy", "yx"]), "mail1 xy");
         assert_eq!(served("a,!a", &[]), "");
         assert_eq!(served("critical:5,*", &["a"]), "critical a");
+    }
+
+    #[test]
+    fn globs() {
+        let matching = [("*", ""), ("a*b*c", "axxbxbc"), ("*é?", "aéb"), ("**", "x"), ("a*", "a")];
+        assert!(matching.iter().all(|(pattern, name)| glob(pattern, name)));
+        let others =
+            [("", "a"), ("?", ""), ("a*b", "ab c"), ("*a", "ab"), ("a?", "a"), ("b*", "a")];
+        assert!(!others.iter().any(|(pattern, name)| glob(pattern, name)));
+        assert!(!glob("*a*a*a*a*a*a*a*a*b", &"a".repeat(10_000)));
     }
 
     #[test]

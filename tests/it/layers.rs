@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the engine from the ground up. Each may use those before it.
-const GROUND_UP: [&str; 39] = [
+const GROUND_UP: [&str; 40] = [
     "keys",
     "clock",
     "readable",
@@ -26,6 +26,7 @@ const GROUND_UP: [&str; 39] = [
     "connection",
     "connect",
     "redis", // the connection
+    "records",
     "session",
     "context",
     "middleware",
