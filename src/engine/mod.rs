@@ -23,6 +23,8 @@
 //! | one job; all of them; the process | `registry` `processor` `intake` `worker` |
 
 mod address;
+#[cfg(test)]
+mod arbitrary;
 mod client;
 mod clock;
 mod connect;
@@ -38,6 +40,8 @@ mod heartbeat;
 mod inflight;
 mod inspect;
 mod intake;
+#[cfg(any(test, fuzzing))]
+pub mod invariants;
 mod job;
 mod keys;
 mod lifecycle;

@@ -92,6 +92,11 @@ impl Payload {
         Some(raw.get())
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|(name, raw)| (name.as_str(), raw.get()))
+    }
+
     /// Whether it would be nested too deep to be read again.
     pub(crate) fn too_deep(&self) -> bool {
         self.fields.iter().any(|(_, raw)| deeper_than(raw.get(), DEEPEST - 1))
@@ -164,8 +169,8 @@ impl<'a> Head<'a> {
 
     /// Failures so far: `retry_count` is 0 after the first one.
     pub(crate) fn failures(&self) -> u32 {
-        let count = self.retry_count.and_then(|raw| serde_json::from_str::<u32>(raw).ok());
-        count.map_or(0, |count| count.saturating_add(1))
+        let count = self.retry_count.and_then(|raw| serde_json::from_str::<u64>(raw).ok());
+        count.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1))
     }
 
     /// The `retry` field if it is there and makes sense.

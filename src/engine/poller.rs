@@ -127,6 +127,7 @@ fn ready(set: &str, member: &[u8], now: f64) -> (Vec<u8>, String) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::arbitrary;
     use super::*;
 
     #[test]
@@ -136,5 +137,26 @@ mod tests {
         assert_eq!(payload, br#"{"class":"A","queue":"q","args":[1.0],"enqueued_at":5.0}"#);
         assert_eq!(ready("retry", b"{}", 5.0).1, "default");
         assert_eq!(ready("retry", b"nonsense", 5.0).1, "");
+    }
+
+    #[test]
+    fn what_is_due_goes_somewhere() {
+        arbitrary::rounds(1_000, |rng| {
+            let member = match rng.bool() {
+                true => arbitrary::bytes(rng),
+                false => arbitrary::payload(rng).into_bytes(),
+            };
+            let (payload, queue) = ready("retry", &member, 5.0);
+            assert_eq!(queue.is_empty(), Payload::parse(&member).is_err());
+            assert_eq!(queue.is_empty(), payload.is_empty());
+        });
+    }
+
+    #[test]
+    fn pages_grow_while_their_members_are_small() {
+        assert_eq!(next_page(4, &vec![vec![0; 500]; 4]), 16);
+        assert_eq!(next_page(64, &vec![vec![0; 500]; 64]), PAGE);
+        assert_eq!(next_page(16, &vec![vec![0; 1 << 20]; 2]), 4);
+        assert_eq!(next_page(4, &[vec![0; 5 << 20]]), 1);
     }
 }

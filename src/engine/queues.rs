@@ -219,4 +219,18 @@ mod tests {
         let share = f64::from(first[0]) / f64::from(rounds);
         assert!((share - 0.75).abs() < 0.03, "{share}"); // ten standard deviations
     }
+
+    #[test]
+    fn what_is_accepted_is_shown_as_it_was_meant() {
+        let words = ["critical", "low_2", "*", "?", ":", ":5", ",", ",", "!", " ", "a:b", ":0"];
+        super::super::arbitrary::rounds(2_000, |rng| {
+            let text = super::super::arbitrary::words(rng, &words);
+            let Ok(list) = text.parse::<QueueList>() else { return };
+            assert_eq!(list.to_string().parse(), Ok(list.clone()), "{text:?}");
+            let known: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+            let mut names: Vec<String> = list.resolve(&known).into_iter().map(|q| q.name).collect();
+            names.sort_unstable();
+            assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{text:?}");
+        });
+    }
 }
