@@ -50,9 +50,14 @@ fn due(next: Option<f64>, now: f64) -> Instant {
 /// share the work.
 async fn pass(redis: &Redis) -> RedisResult<(Option<f64>, u64)> {
     loop {
-        let now = redis.clock().now();
-        for set in SETS {
-            promote(redis, set, now).await?;
+        // page by page in turn, so that many in one set do not hold up the other
+        let mut pages = SETS.map(|_| FIRST_PAGE);
+        let mut moving = true;
+        while moving {
+            moving = false;
+            for (set, page) in SETS.into_iter().zip(&mut pages) {
+                moving |= promote(redis, set, page).await?;
+            }
         }
         // plain reads, so that the server tells us of changes
         let mut first = pipe();
@@ -69,25 +74,24 @@ async fn pass(redis: &Redis) -> RedisResult<(Option<f64>, u64)> {
     }
 }
 
-async fn promote(redis: &Redis, set: &str, now: f64) -> RedisResult<()> {
-    let mut page = FIRST_PAGE;
-    loop {
-        let members = due_members(redis, set, now, page).await?;
-        if members.is_empty() {
-            return Ok(());
-        }
-        page = next_page(page, &members);
-        let jobs: Vec<_> = members.iter().map(|member| ready(set, member, now)).collect();
-        let mut script = scripts::PROMOTE.prepare_invoke();
-        script.arg(set).arg(keys::QUEUES).arg(keys::QUEUE_PREFIX).arg(keys::DEAD).arg(now);
-        script.arg(keys::COUNTERS);
-        for (member, (payload, queue)) in members.iter().zip(&jobs) {
-            script.arg(member).arg(payload).arg(queue);
-        }
-        let moved = redis.connection().await?.run::<()>(&script).await;
-        jobs.iter().for_each(|(_, queue)| redis.wakes().pushed(queue));
-        moved?;
+/// Moves a page of what is due; false if nothing is.
+async fn promote(redis: &Redis, set: &str, page: &mut usize) -> RedisResult<bool> {
+    let now = redis.clock().now();
+    let members = due_members(redis, set, now, *page).await?;
+    if members.is_empty() {
+        return Ok(false);
     }
+    *page = next_page(*page, &members);
+    let jobs: Vec<_> = members.iter().map(|member| ready(set, member, now)).collect();
+    let mut script = scripts::PROMOTE.prepare_invoke();
+    script.arg(set).arg(keys::QUEUES).arg(keys::QUEUE_PREFIX).arg(keys::DEAD).arg(now);
+    script.arg(keys::COUNTERS);
+    for (member, (payload, queue)) in members.iter().zip(&jobs) {
+        script.arg(member).arg(payload).arg(queue);
+    }
+    let moved = redis.connection().await?.run::<()>(&script).await;
+    jobs.iter().for_each(|(_, queue)| redis.wakes().pushed(queue));
+    moved.map(|()| true)
 }
 
 /// A page of due members, from a random place among them if there are more: several processes
