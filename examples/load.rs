@@ -134,7 +134,7 @@ fn redis() -> anyhow::Result<Redis> {
 
 /// The child: works until it has seen all jobs, then prints when each began.
 async fn worker(settings: Settings) -> anyhow::Result<()> {
-    let lifecycle = Lifecycle::from_signals()?;
+    let lifecycle = Lifecycle::for_worker()?;
     let (starts, wanted) = (Arc::default(), settings.jobs);
     let notes = Notes { starts, wanted, lifecycle: lifecycle.clone() };
     let registry = Registry::new(notes.clone()).job::<Noop>();

@@ -19,10 +19,10 @@ pub fn start(program: &str, help: &str) -> Result<Config, ExitCode> {
     settings().map_err(|line| failure(program, &line))
 }
 
-/// The exit code of a program that ran.
-pub fn end(program: &str, result: Result<(), String>) -> ExitCode {
+/// The exit code of a program that ran: the one it chose, or that of a failure.
+pub fn end(program: &str, result: Result<u8, String>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(line) => failure(program, &line),
     }
 }

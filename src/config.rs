@@ -15,7 +15,9 @@ use serde::Deserialize;
 use crate::engine::{QueueList, RedisOptions, WorkerOptions};
 use crate::logging::LogFormat;
 use crate::webhooks::SigningKey;
-use values::{api_token, flag, log_format, number, queues, seconds, tls_verify, webhook_key};
+use values::{
+    api_token, flag, limit, log_format, mebibytes, number, queues, seconds, tls_verify, webhook_key,
+};
 
 /// The settings of one process. Deliberately not `Debug`: half of it is secret.
 pub struct Config {
@@ -31,6 +33,10 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// How long a job may run; `None` is as long as it likes.
     pub job_timeout: Option<Duration>,
+    /// How long a worker may be stuck before it gives up; `None` is for ever.
+    pub stall_timeout: Option<Duration>,
+    /// The resident memory, in MiB, above which a worker makes room for a fresh one.
+    pub memory_limit: Option<u64>,
     /// The bearer token of the sample endpoints; without one they answer only this machine.
     pub api_token: Option<String>,
     /// Signs outgoing webhooks.
@@ -55,6 +61,8 @@ struct Raw {
     queues: Option<String>,
     shutdown_timeout: Option<String>,
     job_timeout: Option<String>,
+    stall_timeout: Option<String>,
+    memory_limit_mb: Option<String>,
     api_token: Option<String>,
     webhook_secret: Option<String>,
     webhook_allow_private: Option<String>,
@@ -65,11 +73,9 @@ struct Raw {
 
 /// Known, but without effect in this build. Refused by name: a setting that is silently ignored is
 /// worse.
-const NOT_YET: [&str; 9] = [
+const NOT_YET: [&str; 7] = [
     "QUEUE_LIMITS",
-    "STALL_TIMEOUT",
     "WORKER_HEALTH_PORT",
-    "MEMORY_LIMIT_MB",
     "WORKER_EMBEDDED",
     "HIREFIRE_TOKEN",
     "STUCK_JOB_WEBHOOK",
@@ -108,8 +114,9 @@ impl Config {
             concurrency: number("CONCURRENCY", raw.concurrency, 10, 1..=10_000)?,
             queues: queues(raw.queues)?,
             shutdown_timeout: seconds("SHUTDOWN_TIMEOUT", raw.shutdown_timeout, 25)?,
-            job_timeout: Some(seconds("JOB_TIMEOUT", raw.job_timeout, 1800)?)
-                .filter(|timeout| !timeout.is_zero()),
+            job_timeout: limit("JOB_TIMEOUT", raw.job_timeout, 1800)?,
+            stall_timeout: limit("STALL_TIMEOUT", raw.stall_timeout, 60)?,
+            memory_limit: mebibytes("MEMORY_LIMIT_MB", raw.memory_limit_mb)?,
             api_token: raw.api_token.map(api_token).transpose()?,
             webhook_key: raw.webhook_secret.map(webhook_key).transpose()?,
             webhook_allow_private: flag("WEBHOOK_ALLOW_PRIVATE", raw.webhook_allow_private)?,
@@ -126,6 +133,8 @@ impl Config {
             queues: self.queues.clone(),
             shutdown_timeout: self.shutdown_timeout,
             job_timeout: self.job_timeout,
+            stall_timeout: self.stall_timeout,
+            memory_limit: self.memory_limit,
             ..WorkerOptions::default()
         }
     }

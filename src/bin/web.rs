@@ -21,7 +21,7 @@ PORT (5006), REDIS_URL, API_TOKEN, RUST_LOG and more; the README has the table.
 
 fn main() -> ExitCode {
     match boot::start("web", HELP) {
-        Ok(config) => boot::end("web", run(config)),
+        Ok(config) => boot::end("web", run(config).map(|()| 0)),
         Err(code) => code,
     }
 }

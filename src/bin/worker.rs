@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use roustabout::app::App;
 use roustabout::config::Config;
-use roustabout::engine::{Lifecycle, Worker};
+use roustabout::engine::{Exit, Lifecycle, Worker};
 use roustabout::{boot, jobs};
 
 const HELP: &str = "\
@@ -15,16 +15,21 @@ Usage: worker [--help | --version]
 
 Everything is configured by environment variables, or a .env file in the working directory:
 REDIS_URL, CONCURRENCY (10), QUEUES (*), SHUTDOWN_TIMEOUT (25) and more; the README has the table.
+
+Signals: TERM, INT, HUP stop (running jobs get SHUTDOWN_TIMEOUT seconds, the rest goes back to
+its queues); TSTP takes no new jobs; TTIN lists the running jobs in the log.
+Exit codes: 0 after a stop; 1 bad settings or a server that is too old; 2 bad usage; 70 a job
+held its thread for STALL_TIMEOUT; 75 above MEMORY_LIMIT_MB. After 70 and 75 start it again.
 ";
 
 fn main() -> ExitCode {
     match boot::start("worker", HELP) {
-        Ok(config) => boot::end("worker", run(config)),
+        Ok(config) => boot::end("worker", run(config).map(Exit::code)),
         Err(code) => code,
     }
 }
 
-fn run(config: Config) -> Result<(), String> {
+fn run(config: Config) -> Result<Exit, String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("no runtime: {error}"))?;
     let worked = runtime.block_on(work(config));
     // Blocking code cannot be aborted, and dropping a runtime would wait for it.
@@ -32,9 +37,9 @@ fn run(config: Config) -> Result<(), String> {
     worked.map_err(|error| format!("{error:#}"))
 }
 
-async fn work(config: Config) -> anyhow::Result<()> {
+async fn work(config: Config) -> anyhow::Result<Exit> {
     // First of all: a TERM that comes during the boot must find its handler.
-    let lifecycle = Lifecycle::from_signals()?;
+    let lifecycle = Lifecycle::for_worker()?;
     let app = App::new(&config)?;
     let worker = Worker::new(config.worker_options(), app.redis.clone(), jobs::registry(app));
     worker.run(lifecycle).await

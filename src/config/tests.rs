@@ -15,6 +15,7 @@ fn an_empty_environment_gives_the_documented_defaults() {
     assert_eq!((config.port, config.concurrency), (5006, 10));
     assert_eq!(config.shutdown_timeout, Duration::from_secs(25));
     assert_eq!(config.job_timeout, Some(Duration::from_secs(1800)));
+    assert_eq!((config.stall_timeout, config.memory_limit), (Some(Duration::from_secs(60)), None));
     assert_eq!(config.log_filter, "info");
     assert_eq!(config.log_format, LogFormat::Text);
     assert!(config.api_token.is_none() && config.webhook_key.is_none());
@@ -40,6 +41,8 @@ fn good_values_are_taken() {
         ("port", "ignored"),
         ("CONCURRENCY", "10000"),
         ("JOB_TIMEOUT", "0"),
+        ("STALL_TIMEOUT", "0"),
+        ("MEMORY_LIMIT_MB", "512"),
         ("SHUTDOWN_TIMEOUT", "5"),
         ("WEBHOOK_ALLOW_PRIVATE", "true"),
         ("WEBHOOK_SECRET", "whsec_AAAA"),
@@ -51,6 +54,7 @@ fn good_values_are_taken() {
     ]);
     let config = config.unwrap();
     assert_eq!((config.port, config.concurrency, config.job_timeout), (8080, 10_000, None));
+    assert_eq!((config.stall_timeout, config.memory_limit), (None, Some(512)));
     assert_eq!(config.log_format, LogFormat::Json);
     assert!(config.webhook_allow_private && config.webhook_key.is_some() && config.dyno);
 }
@@ -66,6 +70,8 @@ fn a_bad_value_is_one_line_that_names_the_variable_and_hides_the_value() {
         ("CONCURRENCY", "-1"),
         ("SHUTDOWN_TIMEOUT", "25s"),
         ("JOB_TIMEOUT", "-1"),
+        ("STALL_TIMEOUT", "1m"),
+        ("MEMORY_LIMIT_MB", "0"),
         ("LOG_FORMAT", "s3cret"),
         ("WEBHOOK_ALLOW_PRIVATE", "yes"),
         ("WEBHOOK_SECRET", "whsec_s3cret!"),

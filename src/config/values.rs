@@ -59,6 +59,22 @@ pub(super) fn seconds(name: &str, value: Option<String>, default: u64) -> Result
     number(name, value, default, 0..=86_400).map(Duration::from_secs)
 }
 
+/// Seconds, where 0 is no limit.
+pub(super) fn limit(
+    name: &str,
+    value: Option<String>,
+    default: u64,
+) -> Result<Option<Duration>, String> {
+    seconds(name, value, default).map(|limit| Some(limit).filter(|limit| !limit.is_zero()))
+}
+
+pub(super) fn mebibytes(name: &str, value: Option<String>) -> Result<Option<u64>, String> {
+    match value {
+        None => Ok(None),
+        some => number(name, some, 0, 1..=1 << 20).map(Some),
+    }
+}
+
 pub(super) fn number<T>(
     name: &str,
     value: Option<String>,

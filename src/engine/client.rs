@@ -118,6 +118,7 @@ impl Client {
         delay: Duration,
         job: J,
     ) -> Result<String, EnqueueError> {
+        self.redis.connection().await?; // before the first one the time is only this machine's
         let at = self.redis.clock().now() + delay.as_secs_f64();
         self.push(Payload::of(&job)?.with("at", Seconds(at))).await
     }
@@ -171,9 +172,8 @@ impl Client {
 
     /// One write for all: SADD of the queue names, then the pushes.
     async fn send(&self, payloads: Vec<Payload>) -> Result<(), EnqueueError> {
-        let now = self.redis.clock().now();
-        let batch = Batch::sort(payloads, now);
         let connection = self.redis.connection().await?;
+        let batch = Batch::sort(payloads, self.redis.clock().now());
         let sent = connection.pipe::<()>(&batch.commands()).await;
         // also after an error: a part may be there, and our own writes are reported to nobody
         batch.queues.keys().for_each(|queue| self.redis.wakes().pushed(queue));

@@ -1,20 +1,32 @@
 //! The time that goes into Redis: the server's, so that a process with a wrong clock neither
 //! runs jobs early nor sees ages that never were.
+//!
+//! Between two looks at the server it runs on the monotonic clock: when somebody sets this
+//! machine's clock, nothing happens here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// The local clock corrected by the skew last measured against the Redis server.
-#[derive(Clone, Default)]
+/// The server's time, as last heard and counted on from there.
+#[derive(Clone)]
 pub(crate) struct Clock {
-    skew_micros: Arc<AtomicI64>,
+    origin: Instant,
+    /// What the server's clock showed at `origin`; until it is heard of, this machine's.
+    at_origin: Arc<AtomicI64>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        let here = epoch(SystemTime::now()).as_micros() as i64;
+        Clock { origin: Instant::now(), at_origin: Arc::new(AtomicI64::new(here)) }
+    }
 }
 
 impl Clock {
     /// Epoch seconds, as the server would say.
     pub(crate) fn now(&self) -> f64 {
-        (local_micros() + self.skew_micros.load(Ordering::Relaxed)) as f64 / 1e6
+        (self.at_origin.load(Ordering::Relaxed) + self.elapsed_micros()) as f64 / 1e6
     }
 
     /// Takes over what `TIME` answered just now, asked `round_trip` ago: about half-way between.
@@ -22,13 +34,13 @@ impl Clock {
     pub(crate) fn set(&self, (seconds, micros): (i64, i64), round_trip: Duration) {
         if round_trip < Duration::from_secs(1) {
             let server = seconds * 1_000_000 + micros + round_trip.as_micros() as i64 / 2;
-            self.skew_micros.store(server - local_micros(), Ordering::Relaxed);
+            self.at_origin.store(server - self.elapsed_micros(), Ordering::Relaxed);
         }
     }
-}
 
-fn local_micros() -> i64 {
-    epoch(SystemTime::now()).as_micros() as i64
+    fn elapsed_micros(&self) -> i64 {
+        self.origin.elapsed().as_micros() as i64
+    }
 }
 
 fn epoch(time: SystemTime) -> Duration {

@@ -33,9 +33,9 @@ pub(crate) async fn keep(shared: Weak<Shared>) {
                 number += 1;
                 strong.wakes.everything();
                 strong.state.send_replace(State::Up(connection.clone()));
-                let loud = strong.loud;
+                let (loud, clock) = (strong.loud, strong.clock.clone());
                 drop(strong);
-                watch_over(&connection, driver, &mut outage, loud).await;
+                watch_over(&connection, &clock, driver, &mut outage, loud).await;
                 "the connection was lost".into()
             }
         };
@@ -53,16 +53,26 @@ pub(crate) async fn keep(shared: Weak<Shared>) {
 /// How long a connection must live before it counts as recovered: a server that accepts and
 /// closes again is not back.
 const SETTLED: Duration = Duration::from_secs(1);
-/// Managed servers close what is idle for 300 s.
-const PING_EVERY: Duration = Duration::from_secs(60);
+/// Managed servers close what is idle for 300 s, some sooner.
+const PING_EVERY: Duration = Duration::from_secs(25);
 
-async fn watch_over(connection: &Connection, mut driver: Driver, outage: &mut Outage, loud: bool) {
+async fn watch_over(
+    connection: &Connection,
+    clock: &Clock,
+    mut driver: Driver,
+    outage: &mut Outage,
+    loud: bool,
+) {
     if timeout(SETTLED, &mut driver.0).await.is_ok() {
         return;
     }
     outage.over(loud);
     while timeout(PING_EVERY, &mut driver.0).await.is_err() {
-        let _: RedisResult<()> = connection.query(&redis::cmd("PING")).await; // kills if unanswered
+        // the ping, and of use besides: without an answer the connection ends
+        let asked = Instant::now();
+        if let Ok(time) = connection.query(&redis::cmd("TIME")).await {
+            clock.set(time, asked.elapsed());
+        }
     }
 }
 

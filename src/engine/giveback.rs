@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use redis::RedisResult;
 
+use super::connection::Connection;
 use super::inflight::{Delivery, Inflight};
 use super::keys;
 use super::scripts;
-use super::session::{Lease, Session};
+use super::session::Session;
 
 /// Deliveries and bytes at most per step.
 const STEP: usize = 500;
@@ -20,7 +21,7 @@ pub(crate) async fn run(session: &Session, inflight: &Inflight) -> u64 {
     let mut given_back = 0;
     loop {
         let lease = session.lease_after(failed).await;
-        match all(session, inflight, &lease).await {
+        match all(&lease.connection, session, inflight).await {
             Ok(moved) => return given_back + moved,
             Err((moved, error)) => {
                 tracing::debug!(%error, "giving back failed, trying again");
@@ -32,22 +33,32 @@ pub(crate) async fn run(session: &Session, inflight: &Inflight) -> u64 {
     }
 }
 
-async fn all(
+/// Gives back once, over any connection: the session's does not answer.
+pub(crate) async fn at_once(
+    connection: &Connection,
     session: &Session,
     inflight: &Inflight,
-    lease: &Lease,
+) -> RedisResult<u64> {
+    all(connection, session, inflight).await.map_err(|(_, error)| error)
+}
+
+async fn all(
+    connection: &Connection,
+    session: &Session,
+    inflight: &Inflight,
 ) -> Result<u64, (u64, redis::RedisError)> {
     let mut moved = 0;
     // first of all the lease, so that no fetch that is still on its way takes anything
-    leave(session, lease).await.map_err(|error| (moved, error))?;
+    leave(connection, session).await.map_err(|error| (moved, error))?;
     let mut rest = inflight.busy();
+    rest.retain(|delivery| !delivery.left_behind());
     while !rest.is_empty() {
         let step = rest.split_off(rest.len() - step(&rest));
-        let back = requeue(session, lease, &step).await.map_err(|error| (moved, error))?;
+        let back = requeue(connection, session, &step).await.map_err(|error| (moved, error))?;
         inflight.remove(step.iter().map(|delivery| delivery.field));
         moved += back;
     }
-    leave(session, lease).await.map_err(|error| (moved, error))?;
+    leave(connection, session).await.map_err(|error| (moved, error))?;
     Ok(moved)
 }
 
@@ -63,21 +74,25 @@ fn step(rest: &[Arc<Delivery>]) -> usize {
 }
 
 /// Newest first: each goes to the very head, so the oldest ends up as the next to run.
-async fn requeue(session: &Session, lease: &Lease, step: &[Arc<Delivery>]) -> RedisResult<u64> {
+async fn requeue(
+    connection: &Connection,
+    session: &Session,
+    step: &[Arc<Delivery>],
+) -> RedisResult<u64> {
     let mut script = scripts::REQUEUE.prepare_invoke();
     script.arg(&session.inflight_key).arg("").arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
     script.arg(keys::RESCUES).arg(0);
     for delivery in step.iter().rev() {
         script.arg(delivery.field.to_string()).arg("").arg("");
     }
-    lease.connection.run(&script).await
+    connection.run(&script).await
 }
 
-async fn leave(session: &Session, lease: &Lease) -> RedisResult<i64> {
+async fn leave(connection: &Connection, session: &Session) -> RedisResult<i64> {
     let identity = session.identity();
     let mut script = scripts::LEAVE.prepare_invoke();
     script.arg(identity).arg(&session.inflight_key).arg(keys::OWNERS).arg(keys::PROCESSES);
     script.arg(0).arg(keys::work(identity)).arg(keys::workers(identity));
     script.arg(keys::beats(identity));
-    lease.connection.run(&script).await
+    connection.run(&script).await
 }

@@ -1,11 +1,9 @@
 //! The sign of life, on a thread and a connection of its own: jobs that hog the runtime must not
-//! look like a dead process. It also brings the counters to Redis, fetches remote commands, and
-//! notices when the main runtime does not answer.
+//! look like a dead process. It also brings the counters to Redis and fetches remote commands.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use redis::{RedisResult, ScriptInvocation, cmd};
@@ -21,32 +19,22 @@ use super::process::Vitals;
 use super::redis::Redis;
 use super::scripts;
 use super::session::Session;
+use super::watchdog::Watchdog;
 
 /// Remote commands are fetched this often.
 const COMMANDS_EVERY: Duration = Duration::from_secs(1);
-/// A main runtime later than this is stalled: some job computes without an await.
-const STALLED: Duration = Duration::from_secs(2);
 
 /// What the beats tell the rest of the process, and the other way round.
 pub(crate) struct Pulse {
-    started: Instant,
     /// Since when no beat has been missed, and the last one.
     unbroken: Mutex<Option<(Instant, Instant)>>,
-    /// When the main runtime last showed life, in ms since `started`.
-    runtime: AtomicU64,
     stop: Notify,
     ttl: Duration,
 }
 
 impl Pulse {
     pub(crate) fn new(ttl: Duration) -> Arc<Pulse> {
-        Arc::new(Pulse {
-            started: Instant::now(),
-            unbroken: Mutex::default(),
-            runtime: AtomicU64::new(0),
-            stop: Notify::new(),
-            ttl,
-        })
+        Arc::new(Pulse { unbroken: Mutex::default(), stop: Notify::new(), ttl })
     }
 
     /// Whether our own beats have come through for a full lifetime. Only then is a silent peer
@@ -79,20 +67,6 @@ impl Pulse {
         *self.unbroken.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Runs on the main runtime: shows that it answers.
-    pub(crate) async fn show_life(&self) {
-        loop {
-            let now = self.started.elapsed().as_millis() as u64;
-            self.runtime.store(now, Ordering::Relaxed);
-            sleep(STALLED / 4).await;
-        }
-    }
-
-    fn runtime_late(&self) -> Duration {
-        let seen = Duration::from_millis(self.runtime.load(Ordering::Relaxed));
-        self.started.elapsed().saturating_sub(seen)
-    }
-
     /// Asks for a last beat and the end.
     pub(crate) fn stop(&self) {
         self.stop.notify_one();
@@ -109,64 +83,41 @@ pub(crate) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Starts the thread; the receiver resolves when it has ended.
-    pub(crate) fn start(self) -> anyhow::Result<oneshot::Receiver<()>> {
-        let (ended, wait) = oneshot::channel();
+    /// Starts the thread, the watchdog on it too; the receiver resolves when it has ended. It
+    /// ends when the receiver is dropped: nobody beats for an engine that is gone.
+    pub(crate) fn start(self, watchdog: Watchdog) -> anyhow::Result<oneshot::Receiver<()>> {
+        let (mut ended, wait) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("heartbeat".to_owned()).spawn(move || {
-            runtime.block_on(self.run());
+            runtime.block_on(async {
+                let redis = self.session.redis.second();
+                tokio::select! {
+                    () = self.run(redis.clone()) => {}
+                    () = watchdog.run(&redis) => {}
+                    () = ended.closed() => {}
+                }
+            });
             let _ = ended.send(());
         })?;
         Ok(wait)
     }
 
-    async fn run(self) {
-        let redis = self.session.redis.second();
+    async fn run(&self, redis: Redis) {
         let mut beats =
-            Beats { heartbeat: &self, redis, unsent: None, number: 0, rtt: Duration::ZERO };
+            Beats { heartbeat: self, redis, unsent: None, number: 0, rtt: Duration::ZERO };
         let (mut beat, mut commands) =
             (interval(self.every), interval(COMMANDS_EVERY.min(self.every)));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         commands.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut stalled = false;
         loop {
             tokio::select! {
                 _ = beat.tick() => beats.beat().await,
                 _ = commands.tick() => beats.commands().await,
                 () = self.pulse.stop.notified() => break,
             }
-            stalled = self.watch_runtime(stalled);
         }
         beats.last().await;
     }
-
-    /// Says so once when the main runtime stops answering, and once when it is back.
-    fn watch_runtime(&self, stalled: bool) -> bool {
-        let late = self.pulse.runtime_late();
-        match (stalled, late > STALLED) {
-            (false, true) => {
-                let jobs: Vec<String> =
-                    self.inflight.busy().iter().map(|job| describe(job)).collect();
-                tracing::warn!(
-                    ?late,
-                    ?jobs,
-                    "the runtime does not answer: does a job compute without an await? (`cx.blocking` is for that)"
-                );
-                true
-            }
-            (true, false) => {
-                tracing::info!("the runtime answers again");
-                false
-            }
-            (same, _) => same,
-        }
-    }
-}
-
-/// A running job in one line, without its arguments.
-pub(crate) fn describe(job: &Delivery) -> String {
-    let seconds = job.since.elapsed().unwrap_or_default().as_secs();
-    format!("{} {} on {} for {seconds} s", job.class(), job.jid(), job.queue)
 }
 
 struct Beats<'a> {
@@ -252,8 +203,9 @@ impl Beats<'_> {
         let identity = self.heartbeat.session.identity();
         script.arg(2).arg(keys::work(identity)).arg(keys::workers(identity));
         script.arg(busy.len() * 2);
+        let now = self.redis.clock().now();
         for job in busy {
-            let since = job.since.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+            let since = (now - job.since.elapsed().as_secs_f64()) as u64;
             let payload = String::from_utf8_lossy(&job.raw);
             let entry = json!({"queue": &*job.queue, "payload": payload, "run_at": since});
             script.arg(job.field.to_string()).arg(entry.to_string());

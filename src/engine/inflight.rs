@@ -6,9 +6,11 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::SystemTime;
+use std::time::Instant;
 
 use tokio::task::AbortHandle;
 
@@ -38,12 +40,15 @@ pub(crate) struct Delivery {
     pub(crate) field: Field,
     pub(crate) queue: Arc<str>,
     pub(crate) raw: Vec<u8>,
-    pub(crate) since: SystemTime,
+    pub(crate) since: Instant,
     /// Class and jid, known once the payload was read.
     pub(crate) who: OnceLock<(Arc<str>, Arc<str>)>,
     lost: AtomicBool,
     accusation: OnceLock<String>,
     finished: AtomicBool,
+    left_behind: AtomicBool,
+    /// Counts how often its job got a thread and gave it back: odd while it has one.
+    polls: AtomicU32,
 }
 
 impl Delivery {
@@ -52,11 +57,13 @@ impl Delivery {
             field,
             queue,
             raw,
-            since: SystemTime::now(),
+            since: Instant::now(),
             who: OnceLock::new(),
             lost: AtomicBool::new(false),
             accusation: OnceLock::new(),
             finished: AtomicBool::new(false),
+            left_behind: AtomicBool::new(false),
+            polls: AtomicU32::new(0),
         })
     }
 
@@ -88,6 +95,33 @@ impl Delivery {
 
     pub(crate) fn finished(&self) -> bool {
         self.finished.load(Ordering::Acquire)
+    }
+
+    /// At a stop it stays in flight, for the reaper to count it among those whose process died.
+    pub(crate) fn leave_behind(&self) {
+        self.left_behind.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn left_behind(&self) -> bool {
+        self.left_behind.load(Ordering::Relaxed)
+    }
+
+    /// Runs its job, and notes for the watchdog when that has a thread.
+    pub(crate) async fn watched<F: Future>(&self, run: F) -> F::Output {
+        let mut run = pin!(run);
+        poll_fn(|context| {
+            self.polls.fetch_add(1, Ordering::Relaxed);
+            let polled = run.as_mut().poll(context);
+            self.polls.fetch_add(1, Ordering::Relaxed);
+            polled
+        })
+        .await
+    }
+
+    /// In one line, without its arguments.
+    pub(crate) fn describe(&self) -> String {
+        let seconds = self.since.elapsed().as_secs();
+        format!("{} {} on {} for {seconds} s", self.class(), self.jid(), self.queue)
     }
 
     pub(crate) fn class(&self) -> &str {
@@ -217,6 +251,17 @@ impl Inflight {
     /// Jobs that run (their outcome is not known yet).
     pub(crate) fn busy(&self) -> Vec<Arc<Delivery>> {
         self.all().into_iter().filter(|delivery| !delivery.finished()).collect()
+    }
+
+    /// Jobs that have a thread at this moment, and which of their polls that is.
+    pub(crate) fn polling(&self) -> Vec<(Arc<Delivery>, u32)> {
+        let table = self.lock();
+        let polls = table.held.values().map(|held| {
+            let poll = held.delivery.polls.load(Ordering::Relaxed);
+            (held, poll)
+        });
+        let polling = polls.filter(|(_, poll)| poll % 2 == 1);
+        polling.map(|(held, poll)| (held.delivery.clone(), poll)).collect()
     }
 
     /// Whether this delivery is still ours, be it only that Redis does not know its end yet.

@@ -122,11 +122,11 @@ impl Intake {
             let inflight = self.inflight.clone();
             let run = tokio::spawn(async move {
                 let Some(apart) = apart else {
-                    processor.process(delivery).await;
+                    delivery.watched(processor.process(delivery.clone())).await;
                     return drop(permit);
                 };
                 suspects::accuse(&processor.session, &delivery).await;
-                processor.process(delivery).await;
+                delivery.watched(processor.process(delivery.clone())).await;
                 drop(permit);
                 // the next suspect starts when Redis knows the end of this one, which would be
                 // blamed for its doings otherwise

@@ -1,8 +1,11 @@
 //! Running, quiet, stopping: one value that everything else follows. Signals of the operating
 //! system, remote commands and tests all set it the same way.
 
+use std::future::poll_fn;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::thread;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
@@ -22,10 +25,34 @@ pub enum Phase {
     Stopping,
 }
 
+/// Why a worker ends: what the code that it exits with says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Exit {
+    /// It was told to, by a signal or a remote command.
+    #[default]
+    Asked,
+    /// It is stuck and gives up: a fresh one is wanted.
+    Stalled,
+    /// It takes more memory than it may: a fresh one is wanted.
+    Memory,
+}
+
+impl Exit {
+    /// The code: 0; 70 (`EX_SOFTWARE`); 75 (`EX_TEMPFAIL`).
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Asked => 0,
+            Exit::Stalled => 70,
+            Exit::Memory => 75,
+        }
+    }
+}
+
 /// A handle on the phase of this process; clones share it.
 #[derive(Clone)]
 pub struct Lifecycle {
     phase: watch::Sender<Phase>,
+    exit: Arc<Mutex<Exit>>,
     dump: Arc<Notify>,
 }
 
@@ -38,49 +65,46 @@ impl Default for Lifecycle {
 impl Lifecycle {
     /// One that only `quiet` and `stop` move: for tests and embedding.
     pub fn new() -> Lifecycle {
-        Lifecycle { phase: watch::Sender::new(Phase::Running), dump: Arc::default() }
+        let phase = watch::Sender::new(Phase::Running);
+        Lifecycle { phase, exit: Arc::default(), dump: Arc::default() }
     }
 
     /// A worker's: TERM, INT and HUP stop, TSTP quiets, TTIN lists the running jobs. Repeats
-    /// change nothing: platforms and local runners do send them twice. Call it first of all, in
-    /// a tokio runtime; an error if the handlers cannot be installed.
-    pub fn from_signals() -> io::Result<Lifecycle> {
-        let lifecycle = Lifecycle::for_web()?;
-        let (mut quiet, mut dump) = (tstp()?, signal(SignalKind::from_raw(TTIN))?);
-        let this = lifecycle.clone();
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    Some(()) = quiet.recv() => this.quiet(),
-                    Some(()) = dump.recv() => this.dump.notify_one(),
-                    else => return,
-                }
-            }
-        });
-        Ok(lifecycle)
+    /// change nothing: platforms and local runners do send them twice. Call it first of all; an
+    /// error if the handlers cannot be installed.
+    pub fn for_worker() -> io::Result<Lifecycle> {
+        Lifecycle::follow(|signal, this| match signal {
+            TSTP => this.quiet(),
+            TTIN => this.dump.notify_one(),
+            _ => this.stop(),
+        })
     }
 
-    /// A web process's: TERM, INT and HUP stop, TSTP and TTIN are
-    /// ignored (their default would freeze us).
+    /// A web process's: TERM, INT and HUP stop, TSTP and TTIN are ignored (their default would
+    /// freeze us).
     pub fn for_web() -> io::Result<Lifecycle> {
+        Lifecycle::follow(|signal, this| match signal {
+            TSTP | TTIN => {}
+            _ => this.stop(),
+        })
+    }
+
+    /// On a thread of its own: jobs that hog the runtime must not keep a TERM from being heard.
+    fn follow(act: fn(i32, &Lifecycle)) -> io::Result<Lifecycle> {
         let lifecycle = Lifecycle::new();
-        let mut term = signal(SignalKind::terminate())?;
-        let mut int = signal(SignalKind::interrupt())?;
-        let mut hup = signal(SignalKind::hangup())?;
-        let (mut tstp, mut ttin) = (tstp()?, signal(SignalKind::from_raw(TTIN))?);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let mut signals = {
+            let _here = runtime.enter();
+            Signals::install()?
+        };
         let this = lifecycle.clone();
-        tokio::spawn(async move {
+        let listen = async move {
             loop {
-                tokio::select! {
-                    Some(()) = term.recv() => this.stop(),
-                    Some(()) = int.recv() => this.stop(),
-                    Some(()) = hup.recv() => this.stop(),
-                    Some(()) = tstp.recv() => {}
-                    Some(()) = ttin.recv() => {}
-                    else => return,
-                }
+                act(signals.next().await, &this);
             }
-        });
+        };
+        let thread = thread::Builder::new().name("signals".to_owned());
+        thread.spawn(move || runtime.block_on(listen))?;
         Ok(lifecycle)
     }
 
@@ -96,7 +120,22 @@ impl Lifecycle {
 
     /// Begins to stop; later calls change nothing.
     pub fn stop(&self) {
-        self.advance(Phase::Stopping);
+        self.end(Exit::Asked);
+    }
+
+    /// Begins to stop for this reason, unless it already does for another.
+    pub(crate) fn end(&self, exit: Exit) {
+        self.because(exit, Phase::Stopping);
+    }
+
+    /// Takes no new job, so as to end for this reason when the last one has.
+    pub(crate) fn quiet_for(&self, exit: Exit) {
+        self.because(exit, Phase::Quiet);
+    }
+
+    /// Why the process ends.
+    pub(crate) fn exit(&self) -> Exit {
+        *self.lock()
     }
 
     /// Resolves once the phase is at least this one.
@@ -126,6 +165,18 @@ impl Lifecycle {
         }
     }
 
+    fn because(&self, exit: Exit, to: Phase) {
+        let mut why = self.lock();
+        if self.phase() < Phase::Stopping {
+            *why = exit;
+        }
+        self.advance(to);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Exit> {
+        self.exit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn advance(&self, to: Phase) {
         self.phase.send_if_modified(|now| {
             let forward = to > *now;
@@ -135,8 +186,32 @@ impl Lifecycle {
     }
 }
 
-fn tstp() -> io::Result<Signal> {
-    signal(SignalKind::from_raw(TSTP))
+/// The signals that we handle, as one stream.
+struct Signals([(i32, Signal); 5]);
+
+impl Signals {
+    fn install() -> io::Result<Signals> {
+        let install = |kind: SignalKind| signal(kind).map(|it| (kind.as_raw_value(), it));
+        Ok(Signals([
+            install(SignalKind::terminate())?,
+            install(SignalKind::interrupt())?,
+            install(SignalKind::hangup())?,
+            install(SignalKind::from_raw(TSTP))?,
+            install(SignalKind::from_raw(TTIN))?,
+        ]))
+    }
+
+    async fn next(&mut self) -> i32 {
+        poll_fn(|context| {
+            for (number, signal) in &mut self.0 {
+                if signal.poll_recv(context).is_ready() {
+                    return Poll::Ready(*number);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
 }
 
 #[cfg(test)]

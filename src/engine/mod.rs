@@ -19,7 +19,7 @@
 //! | names, time, wire form, plain decisions | `keys` `clock` `readable` `payload` `lifecycle` `queues` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `wakes` `errors` `process` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `context` `middleware` `job` `client` `inspect` |
-//! | one verb each | `suspects` `fetch` `finish` `giveback` `heartbeat` `reaper` `poller` `cron` |
+//! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
 //! | one job; all of them; the process | `registry` `processor` `intake` `worker` |
 
 mod address;
@@ -64,6 +64,7 @@ mod session;
 mod suspects;
 pub mod tls;
 mod wakes;
+mod watchdog;
 mod worker;
 
 pub use client::{Client, EnqueueError, PushNext};
@@ -72,7 +73,7 @@ pub use context::JobContext;
 pub use errors::is_full;
 pub use inspect::is_dead;
 pub use job::Job;
-pub use lifecycle::{Lifecycle, Phase};
+pub use lifecycle::{Exit, Lifecycle, Phase};
 pub use middleware::{Call, Next};
 pub use payload::Payload;
 pub use queues::QueueList;

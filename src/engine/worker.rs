@@ -14,10 +14,10 @@ use super::counters::Counters;
 use super::cron::CronLine;
 use super::fetch::Fetcher;
 use super::finish::Finisher;
-use super::heartbeat::{Heartbeat, Pulse, describe};
+use super::heartbeat::{Heartbeat, Pulse};
 use super::inflight::Inflight;
 use super::intake::Intake;
-use super::lifecycle::Lifecycle;
+use super::lifecycle::{Exit, Lifecycle};
 use super::middleware::{Call, Chain, Next};
 use super::process::Process;
 use super::processor::Processor;
@@ -25,6 +25,7 @@ use super::queues::QueueList;
 use super::redis::{Redis, until};
 use super::registry::{Handlers, Registry};
 use super::session::Session;
+use super::watchdog::{Life, Limits, Watchdog};
 use super::{cron, giveback, poller, reaper};
 
 /// How a worker works. The times are options so that tests need not wait.
@@ -38,6 +39,13 @@ pub struct WorkerOptions {
     pub shutdown_timeout: Duration,
     /// What a job may take unless it says otherwise; `None` = no limit.
     pub job_timeout: Option<Duration>,
+    /// How long a job may hold a thread of the runtime, or the runtime not answer, before the
+    /// process gives up: the other jobs are given back, and `run` returns `Exit::Stalled`, or,
+    /// where the runtime cannot even do that, the process exits with code 70. `None` = never.
+    pub stall_timeout: Option<Duration>,
+    /// Above this much resident memory, in MiB, no new job is taken, and `run` returns
+    /// `Exit::Memory` when the last one has ended. `None` = no limit.
+    pub memory_limit: Option<u64>,
     /// Between two heartbeats.
     pub beat: Duration,
     /// How long the record of a silent process lives; after that it counts as dead.
@@ -55,11 +63,20 @@ impl Default for WorkerOptions {
             queues: QueueList::default(),
             shutdown_timeout: Duration::from_secs(25),
             job_timeout: Some(Duration::from_secs(1_800)),
+            stall_timeout: Some(Duration::from_secs(60)),
+            memory_limit: None,
             beat: Duration::from_secs(5),
             ttl: Duration::from_secs(20),
             reap: Duration::from_secs(2),
             safety_poll: Duration::from_secs(5),
         }
+    }
+}
+
+impl WorkerOptions {
+    fn limits(&self) -> Limits {
+        let grace = self.shutdown_timeout;
+        Limits { stall: self.stall_timeout, memory: self.memory_limit, grace }
     }
 }
 
@@ -94,17 +111,17 @@ impl Worker {
         self
     }
 
-    /// Runs jobs until the lifecycle stops, then gives back what did not finish. Waits for a
-    /// Redis that is not there yet. An error if the server is too old or a part of the engine
-    /// ends unasked.
-    pub async fn run(self, lifecycle: Lifecycle) -> anyhow::Result<()> {
+    /// Runs jobs until the lifecycle stops or the watchdog finds that a fresh process is wanted,
+    /// then gives back what did not finish. Waits for a Redis that is not there yet. An error if
+    /// the server is too old or a part of the engine ends unasked.
+    pub async fn run(self, lifecycle: Lifecycle) -> anyhow::Result<Exit> {
         tokio::select! {
             up = self.redis.up() => up?,
-            () = lifecycle.stopping() => return Ok(()),
+            () = lifecycle.stopping() => return Ok(lifecycle.exit()),
         }
         tokio::select! {
             () = self.redis.introduce() => {}
-            () = lifecycle.stopping() => return Ok(()),
+            () = lifecycle.stopping() => return Ok(lifecycle.exit()),
         }
         let WorkerOptions { concurrency, queues, shutdown_timeout, .. } = &self.options;
         tracing::info!(
@@ -120,7 +137,7 @@ impl Worker {
         lifecycle.stop();
         engine.stop().await;
         match ended {
-            None => Ok(()),
+            None => Ok(lifecycle.exit()),
             Some(part) => bail!("a part of the engine ended by itself: {part}"),
         }
     }
@@ -160,7 +177,15 @@ impl Engine {
             job_timeout: options.job_timeout,
             aborting: AtomicBool::new(false),
         });
-        let pulse = Pulse::new(options.ttl);
+        let (pulse, life) = (Pulse::new(options.ttl), Arc::new(Life::default()));
+        let watchdog = Watchdog {
+            session: session.clone(),
+            inflight: inflight.clone(),
+            lifecycle: lifecycle.clone(),
+            life: life.clone(),
+            runtime: tokio::runtime::Handle::current(),
+            limits: options.limits(),
+        };
         let heartbeat = Heartbeat {
             session: session.clone(),
             inflight: inflight.clone(),
@@ -191,16 +216,13 @@ impl Engine {
         parts.spawn(timers(redis.clone(), lines, lifecycle.clone()));
         parts.spawn(reaper::run(session, pulse.clone(), options.reap));
         parts.spawn(dump_on_request(inflight.clone(), lifecycle));
-        parts.spawn({
-            let pulse = pulse.clone();
-            async move { pulse.show_life().await }
-        });
+        parts.spawn(async move { life.show().await });
         parts.spawn(async move {
             intake.run().await;
             let _ = intake_ended.send(());
             std::future::pending().await // its end is no accident
         });
-        let (intake, heartbeat) = (intake_wait, heartbeat.start()?);
+        let (intake, heartbeat) = (intake_wait, heartbeat.start(watchdog)?);
         Ok(Engine { options, processor, inflight, pulse, permits, intake, heartbeat, parts })
     }
 
@@ -237,9 +259,11 @@ impl Engine {
         self.parts.abort_all();
     }
 
-    /// Resolves when no job runs any more: every permit is back.
+    /// Resolves when no job runs any more: every permit is back, but for those of jobs that never
+    /// give theirs back.
     async fn all_ended(&self) {
-        let all = self.options.concurrency as u32;
+        let stuck = self.inflight.busy().iter().filter(|job| job.left_behind()).count();
+        let all = self.options.concurrency.saturating_sub(stuck) as u32;
         let _ = self.permits.acquire_many(all).await;
     }
 }
@@ -259,7 +283,7 @@ async fn dump_on_request(inflight: Arc<Inflight>, lifecycle: Lifecycle) {
         lifecycle.dump_requested().await;
         let jobs = inflight.busy();
         tracing::info!(running = jobs.len(), "running jobs, as asked for:");
-        jobs.iter().for_each(|job| tracing::info!("  {}", describe(job)));
+        jobs.iter().for_each(|job| tracing::info!("  {}", job.describe()));
     }
 }
 

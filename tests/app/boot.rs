@@ -28,7 +28,7 @@ fn a_bad_setting_is_one_line_and_1() {
     for (name, value, says) in [
         ("PORT", "s3cret", "PORT accepts"),
         ("CONCURRENCY", "0", "CONCURRENCY accepts"),
-        ("STALL_TIMEOUT", "60", "STALL_TIMEOUT is not honoured"),
+        ("HIREFIRE_TOKEN", "60", "HIREFIRE_TOKEN is not honoured"),
         ("REDIS_PROVIDER", "redis://:s3cret@h:1", "REDIS_PROVIDER accepts"),
         ("REDIS_URL", "http://:s3cret@h", "REDIS_URL"),
         ("RUST_LOG", "s3cret=s3cret", "RUST_LOG accepts"),

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::http::read;
-use crate::support::{Redis, Web, wait_for};
+use crate::support::{Redis, Web, program, run, wait_for};
 
 #[test]
 fn term_int_and_hup_end_an_idle_web_with_0() {
@@ -13,6 +13,15 @@ fn term_int_and_hup_end_an_idle_web_with_0() {
         web.process.signal(signal);
         assert_eq!(web.process.end().code(), Some(0), "{signal}");
     }
+}
+
+#[test]
+fn a_worker_too_large_ends_with_75() {
+    let redis = Redis::start();
+    let output = run(program("worker", &redis, &[("MEMORY_LIMIT_MB", "1")]));
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(75), "{log}");
+    assert!(log.contains("MEMORY_LIMIT_MB"), "{log}");
 }
 
 #[test]

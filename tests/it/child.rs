@@ -23,12 +23,16 @@ pub struct Setup {
     pub grace: Duration,
     /// The engine's own times instead of short ones.
     pub unhurried: bool,
+    pub stall_timeout: Option<Duration>,
+    pub memory_limit: Option<u64>,
 }
 
 impl Setup {
     pub fn new(server: &Server) -> Setup {
         let (concurrency, grace) = (10, Duration::from_secs(30));
-        Setup { url: server.url(), concurrency, grace, unhurried: false }
+        let (stall_timeout, memory_limit) = (None, None);
+        let (url, unhurried) = (server.url(), false);
+        Setup { url, concurrency, grace, unhurried, stall_timeout, memory_limit }
     }
 
     pub fn start(&self) -> Child {
@@ -193,6 +197,16 @@ jobs! {
         cx.app.note("killer".into()).await?;
         std::process::abort()
     }
+    // never gives its thread back
+    Block {} |_this, _cx| {
+        std::thread::sleep(Duration::from_secs(3_600));
+        Ok(())
+    }
+    // keeps what it takes
+    Leak { mib: usize } |this, cx| {
+        Vec::leak(vec![1u8; this.mib << 20]);
+        cx.app.note("leaked".into()).await
+    }
     // the first run goes on until it learns that it lost its job or the gate opens, the second
     // one ends well
     Frozen { name: String } |this, cx| {
@@ -224,19 +238,22 @@ jobs! {
 fn worker_process() {
     let Ok(setup) = std::env::var(SETUP) else { return };
     let setup: Setup = serde_json::from_str(&setup).expect("a setup");
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_all().build().expect("a runtime");
     let ended = runtime.block_on(async {
-        let lifecycle = Lifecycle::from_signals()?;
+        let lifecycle = Lifecycle::for_worker()?;
         tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
         let redis = open(&setup.url);
         let registry = Registry::new(Book { redis: redis.clone() });
         let registry = registry.job::<Note>().job::<Gate>().job::<Count>();
-        let registry = registry.job::<Killer>().job::<Frozen>();
+        let registry = registry.job::<Killer>().job::<Frozen>().job::<Block>().job::<Leak>();
         let times = if setup.unhurried { WorkerOptions::default() } else { brisk() };
         let (concurrency, shutdown_timeout) = (setup.concurrency, setup.grace);
-        let options = WorkerOptions { concurrency, shutdown_timeout, ..times };
-        Worker::new(options, redis, registry).run(lifecycle).await
+        let (stall_timeout, memory_limit) = (setup.stall_timeout, setup.memory_limit);
+        let own =
+            WorkerOptions { concurrency, shutdown_timeout, stall_timeout, memory_limit, ..times };
+        Worker::new(own, redis, registry).run(lifecycle).await
     });
     // without unwinding through the test harness, whose exit codes are others
-    std::process::exit(i32::from(ended.is_err()));
+    std::process::exit(ended.map_or(1, |exit| exit.code().into()));
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the engine from the ground up. Each may use those before it.
-const GROUND_UP: [&str; 40] = [
+const GROUND_UP: [&str; 41] = [
     "keys",
     "clock",
     "readable",
@@ -37,6 +37,7 @@ const GROUND_UP: [&str; 40] = [
     "fetch",
     "finish",
     "giveback",
+    "watchdog",
     "heartbeat",
     "reaper",
     "poller",

@@ -22,4 +22,5 @@ mod outage; // the first one back leaves the others alone
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod remote; // quiet, list, and commands through Redis
 mod stops; // TERM: short jobs finish, long ones go back
-mod tls; // rediss:// against a self-signed chain
+mod tls;
+mod watchdog; // a process that is stuck, or too large, makes room for a fresh one // rediss:// against a self-signed chain

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, FromRedisValue};
 use roustabout::engine::{
-    Client, Lifecycle, Redis, RedisOptions, Registry, TlsVerify, Worker, WorkerOptions,
+    Client, Exit, Lifecycle, Redis, RedisOptions, Registry, TlsVerify, Worker, WorkerOptions,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -125,6 +125,7 @@ pub fn impatient(url: &str, deadline: Duration) -> Redis {
 pub fn brisk() -> WorkerOptions {
     WorkerOptions {
         shutdown_timeout: Duration::from_secs(5),
+        stall_timeout: None, // a test that blocks must not end all the others
         beat: Duration::from_millis(200),
         ttl: Duration::from_millis(1_500),
         reap: Duration::from_millis(200),
@@ -136,7 +137,7 @@ pub fn brisk() -> WorkerOptions {
 /// A worker in this process.
 pub struct Running {
     pub lifecycle: Lifecycle,
-    task: JoinHandle<anyhow::Result<()>>,
+    task: JoinHandle<anyhow::Result<Exit>>,
 }
 
 impl Running {
