@@ -15,6 +15,7 @@ use super::inflight::Delivery;
 use super::lifecycle::Lifecycle;
 use super::middleware::{Call, Chain};
 use super::payload::{Head, Payload, known_as, new_jid};
+use super::readable::cut;
 use super::registry::{Handler, Handlers, Performing};
 use super::retry::{self, Failure, Fate, Moment, Retry, Stop};
 use super::session::Session;
@@ -266,11 +267,6 @@ fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
         std::mem::forget(again);
     }
     text.unwrap_or_else(|| "a panic without words".to_owned())
-}
-
-/// A name as it may stand in a log line: whoever can push can send one of any length.
-fn cut(name: &str) -> &str {
-    name.char_indices().nth(200).map_or(name, |(end, _)| &name[..end])
 }
 
 /// The same bytes, but never without a jid: equal members of a sorted set would become one.

@@ -43,6 +43,11 @@ pub(crate) fn deeper_than(json: &str, limit: usize) -> bool {
     false
 }
 
+/// A name as it may stand in a log line: whoever can push can send one of any length.
+pub(crate) fn cut(name: &str) -> &str {
+    name.char_indices().nth(200).map_or(name, |(end, _)| &name[..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
