@@ -174,7 +174,8 @@ impl Fetcher {
         let mut fresh = HashSet::new();
         for key in &dirty.queues {
             let name = key.strip_prefix(keys::QUEUE_PREFIX).unwrap_or(key);
-            if self.known.insert(name.to_owned()) {
+            if !self.known.contains(name) {
+                self.known.insert(name.to_owned());
                 fresh.insert(name.to_owned());
             }
         }
@@ -186,18 +187,16 @@ impl Fetcher {
         if !fresh.is_empty() {
             self.resolve();
         }
-        let wanted = |name: &str| {
-            dirty.all || fresh.contains(name) || dirty.queues.contains(&keys::queue(name))
+        let wanted = |queue: &Resolved| {
+            dirty.all || fresh.contains(&queue.name) || dirty.queues.contains(&queue.key)
         };
-        let mut queues: Vec<&Resolved> = self.serving.iter().filter(|q| wanted(&q.name)).collect();
+        let mut queues: Vec<&Resolved> = self.serving.iter().filter(|q| wanted(q)).collect();
         if self.list.weighted() {
             shuffle(&mut queues, |queue| queue.weight);
         }
-        let names = queues.into_iter().map(|queue| queue.name.clone());
-        let mut names: Vec<String> = names.collect();
-        let rest = names.split_off(names.len().min(MAX_QUEUES));
-        self.session.redis.wakes().put_back(rest.iter().map(|name| keys::queue(name)));
-        Ok(names)
+        let rest = queues.split_off(queues.len().min(MAX_QUEUES));
+        self.session.redis.wakes().put_back(rest.into_iter().map(|queue| queue.key.clone()));
+        Ok(queues.into_iter().map(|queue| queue.name.clone()).collect())
     }
 
     /// Reads the set of names (which also arms its tracking); returns those that are new.

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
+use super::keys;
+
 /// A parsed `QUEUES` value: `critical:5,default:2,*,!low*`.
 ///
 /// Names, globs (`*` any text, `?` one character) and exclusions (`!`, wherever they stand). With
@@ -27,6 +29,7 @@ struct Entry {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Resolved {
     pub(crate) name: String,
+    pub(crate) key: String,
     pub(crate) weight: u32,
 }
 
@@ -89,7 +92,8 @@ impl QueueList {
     pub(crate) fn resolve(&self, known: &[String]) -> Vec<Resolved> {
         let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
         known.sort_unstable();
-        let named: HashSet<&str> = self.entries.iter().map(|entry| &*entry.pattern).collect();
+        let patterns = self.entries.iter().map(|entry| &*entry.pattern);
+        let named: HashSet<&str> = patterns.filter(|pattern| !is_glob(pattern)).collect();
         let mut taken: HashSet<&str> = HashSet::with_capacity(known.len());
         let mut resolved: Vec<Resolved> = Vec::with_capacity(known.len());
         for Entry { pattern, weight } in &self.entries {
@@ -102,7 +106,8 @@ impl QueueList {
             for name in names {
                 let excluded = self.excluded.iter().any(|pattern| glob(pattern, name));
                 if !excluded && taken.insert(name) {
-                    resolved.push(Resolved { name: name.to_owned(), weight: *weight });
+                    let (name, key) = (name.to_owned(), keys::queue(name));
+                    resolved.push(Resolved { name, key, weight: *weight });
                 }
             }
         }
@@ -189,6 +194,7 @@ mod tests {
         assert_eq!(served("mail?,x*", &["mail", "mail1", "xy", "yx"]), "mail1 xy");
         assert_eq!(served("a,!a", &[]), "");
         assert_eq!(served("critical:5,*", &["a"]), "critical a");
+        assert_eq!(served("a*,*", &["a*", "*", "b"]), "a* * b");
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod full_redis; // maxmemory reached, nothing evicted
 mod job_faults; // jobs that panic, hang, come in crowds
 mod late_requests; // the server sees a request long after the worker gave it up
 mod lost_replies; // the server executes a step and the worker never learns of it
+mod odd_queues; // names with every odd character, and ten thousand of them
 mod outage; // the first one back leaves the others alone
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod remote; // quiet, list, and commands through Redis

@@ -185,6 +185,43 @@ impl Diary {
     }
 }
 
+/// What this thread logs from now on, as the programs would write it. (Only what runs on the
+/// test's own thread: `#[tokio::test]` without threads, and without the heartbeat's.)
+#[derive(Clone, Default)]
+pub struct Log {
+    bytes: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Log {
+    pub fn catch() -> (Log, tracing::subscriber::DefaultGuard) {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false);
+        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        let bytes = self.bytes.lock().expect("no panic");
+        String::from_utf8(bytes.clone()).expect("UTF-8").lines().map(str::to_owned).collect()
+    }
+
+    pub fn count(&self, words: &str) -> usize {
+        self.lines().iter().filter(|line| line.contains(words)).count()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.bytes.lock().expect("no panic").extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Waits until a condition holds.
 pub async fn eventually<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let began = Instant::now();
