@@ -16,6 +16,7 @@ mod flow; // enqueue, run, retry, schedule: the calm case
 mod footprint; // connections, and what an idle worker sends
 mod freeze; // SIGSTOP for longer than the record lives
 mod full_redis; // maxmemory reached, nothing evicted
+mod hostile; // payloads that were made to do harm
 mod job_faults; // jobs that panic, hang, come in crowds
 mod late_requests; // the server sees a request long after the worker gave it up
 mod lost_replies; // the server executes a step and the worker never learns of it
