@@ -245,6 +245,7 @@ fn keeps(before: &[u8], after: &[u8]) -> bool {
         raw(&before) == raw(&after)
     };
     let fixed = ["class", "args", "retry", "retry_for", "dead", "at", "created_at"];
+    assert_eq!(after.get::<String>("queue").as_deref(), Some("default"), "{text:.300}");
     let changed = fixed.iter().find(|field| !same(field));
     assert_eq!(changed, None, "{text:.300}");
     text.contains(&FOREIGN.replace("\\u0079", "y")) && after.get::<String>("error_class").is_some()
