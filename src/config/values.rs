@@ -11,15 +11,8 @@ use crate::logging::LogFormat;
 use crate::webhooks::SigningKey;
 
 pub(super) fn tls_verify(value: Option<String>) -> Result<TlsVerify, String> {
-    match value.as_deref() {
-        None | Some("full") => Ok(TlsVerify::Full),
-        Some("none") => Ok(TlsVerify::None),
-        Some(pin) if pin.starts_with("sha256:") => {
-            Err("REDIS_TLS_VERIFY=sha256:… is not honoured by this build yet: use full or none"
-                .into())
-        }
-        Some(_) => Err("REDIS_TLS_VERIFY accepts full or none".into()),
-    }
+    let parsed = value.as_deref().unwrap_or("full").trim().parse();
+    parsed.map_err(|accepted| format!("REDIS_TLS_VERIFY accepts {accepted}"))
 }
 
 pub(super) fn queues(value: Option<String>) -> Result<QueueList, String> {

@@ -4,16 +4,17 @@ use std::borrow::Cow;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redis::{ProtocolVersion, RedisConnectionInfo};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use url::Url;
 
-use super::tls::TlsVerify;
+use super::tls::{self, TlsVerify};
 
 /// Where and how to connect. Its `Debug` and `Display` never show the password.
 #[derive(Clone)]
@@ -35,6 +36,8 @@ struct Tls {
     name: ServerName<'static>,
     connector: TlsConnector,
     verify: TlsVerify,
+    /// The fingerprint of the certificate that the server showed last.
+    shown: Arc<Mutex<Option<[u8; 32]>>>,
 }
 
 /// Any byte stream to a server.
@@ -65,10 +68,12 @@ impl Address {
         })
     }
 
-    /// Whether the server's certificate is taken as it comes.
-    pub(crate) fn unverified(&self) -> bool {
-        let Place::Tcp { tls: Some(tls), .. } = &self.place else { return false };
-        tls.verify == TlsVerify::None
+    /// Where the server's certificate is taken as it comes: what to set in order to take no
+    /// other from now on, as far as it has shown one.
+    pub(crate) fn unverified(&self) -> Option<TlsVerify> {
+        let Place::Tcp { tls: Some(tls), .. } = &self.place else { return None };
+        let shown = *tls.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.map(TlsVerify::Pin).filter(|_| tls.verify == TlsVerify::None)
     }
 
     /// How the stream is protected, for the line at boot.
@@ -76,10 +81,11 @@ impl Address {
         match &self.place {
             Place::Unix(_) => "unix socket",
             Place::Tcp { tls: None, .. } => "no TLS",
-            Place::Tcp { tls: Some(Tls { verify: TlsVerify::Full, .. }), .. } => "TLS, verified",
-            Place::Tcp { tls: Some(Tls { verify: TlsVerify::None, .. }), .. } => {
-                "TLS, NOT VERIFIED"
-            }
+            Place::Tcp { tls: Some(tls), .. } => match tls.verify {
+                TlsVerify::Full => "TLS, verified",
+                TlsVerify::Pin(_) => "TLS, pinned",
+                TlsVerify::None => "TLS, NOT VERIFIED",
+            },
         }
     }
 
@@ -92,9 +98,7 @@ impl Address {
                 stream.set_nodelay(true)?;
                 match tls {
                     None => Ok(Box::new(stream)),
-                    Some(Tls { name, connector, .. }) => {
-                        Ok(Box::new(connector.connect(name.clone(), stream).await?))
-                    }
+                    Some(tls) => Ok(Box::new(tls.wrap(stream).await?)),
                 }
             }
         }
@@ -116,6 +120,17 @@ impl Address {
     }
 }
 
+impl Tls {
+    async fn wrap(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let stream = self.connector.connect(self.name.clone(), stream).await;
+        let stream = stream.map_err(tls::explain)?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) =
+            chain.first().map(tls::fingerprint);
+        Ok(stream)
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match &self.place {
@@ -134,7 +149,8 @@ fn tcp(url: &Url, verify: Option<TlsVerify>) -> Result<Place, String> {
             let name = ServerName::try_from(host.clone());
             let name = name.map_err(|_| "the host is no valid name for TLS".to_owned())?;
             let config = verify.config().map_err(|error| error.to_string())?;
-            Some(Tls { name, connector: TlsConnector::from(Arc::new(config)), verify })
+            let connector = TlsConnector::from(Arc::new(config));
+            Some(Tls { name, connector, verify, shown: Arc::default() })
         }
     };
     Ok(Place::Tcp { host, port: url.port().unwrap_or(6379), tls })

@@ -148,24 +148,33 @@ impl Client {
     /// Enqueues any payload, for instance of a class that another language handles. A field
     /// `at` (epoch seconds) in the future schedules it.
     pub async fn push(&self, payload: Payload) -> Result<String, EnqueueError> {
-        let ready = self.prepare(vec![payload]).await?;
-        let jid = ready.first().map(Payload::jid).unwrap_or_default();
-        self.send(ready).await?;
+        let ready = self.ready(payload).await?;
+        let jid = ready.jid();
+        self.send(vec![ready]).await?;
         Ok(jid)
+    }
+
+    pub(crate) fn redis(&self) -> &Redis {
+        &self.redis
+    }
+
+    /// Through the middleware, and checked.
+    pub(crate) async fn ready(&self, mut payload: Payload) -> Result<Payload, EnqueueError> {
+        if !self.chain.is_empty() {
+            let end = Box::new(|payload| Box::pin(async { Ok(payload) }) as _);
+            payload = self.chain.run(payload, end).await?;
+        }
+        if payload.jid().is_empty() {
+            payload.set("jid", new_jid());
+        }
+        validate(&payload)?;
+        Ok(payload)
     }
 
     async fn prepare(&self, payloads: Vec<Payload>) -> Result<Vec<Payload>, EnqueueError> {
         let mut ready = Vec::with_capacity(payloads.len());
-        for mut payload in payloads {
-            if !self.chain.is_empty() {
-                let end = Box::new(|payload| Box::pin(async { Ok(payload) }) as _);
-                payload = self.chain.run(payload, end).await?;
-            }
-            if payload.jid().is_empty() {
-                payload.set("jid", new_jid());
-            }
-            validate(&payload)?;
-            ready.push(payload);
+        for payload in payloads {
+            ready.push(self.ready(payload).await?);
         }
         Ok(ready)
     }
@@ -184,6 +193,30 @@ impl Client {
     }
 }
 
+/// Where a payload goes, and as what.
+pub(crate) struct Placed {
+    pub(crate) queue: String,
+    /// The time it waits for, in `schedule`; `None`: it goes to its queue at once.
+    pub(crate) at: Option<f64>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl Placed {
+    pub(crate) fn of(mut payload: Payload, now: f64) -> Placed {
+        let at = payload.get::<f64>("at").filter(|at| *at > now);
+        payload.remove("at");
+        if payload.raw("created_at").is_none() {
+            payload.set("created_at", Seconds(now));
+        }
+        match at {
+            Some(_) => payload.remove("enqueued_at"),
+            None => payload.set("enqueued_at", Seconds(now)),
+        }
+        let queue = payload.get("queue").unwrap_or_default();
+        Placed { queue, at, bytes: payload.to_bytes() }
+    }
+}
+
 #[derive(Default)]
 struct Batch {
     queues: BTreeMap<String, Vec<Vec<u8>>>,
@@ -193,22 +226,10 @@ struct Batch {
 impl Batch {
     fn sort(payloads: Vec<Payload>, now: f64) -> Batch {
         let mut batch = Batch::default();
-        for mut payload in payloads {
-            let at = payload.get::<f64>("at").filter(|at| *at > now);
-            payload.remove("at");
-            if payload.raw("created_at").is_none() {
-                payload.set("created_at", Seconds(now));
-            }
-            match at {
-                Some(at) => {
-                    payload.remove("enqueued_at");
-                    batch.scheduled.push((at, payload.to_bytes()));
-                }
-                None => {
-                    payload.set("enqueued_at", Seconds(now));
-                    let queue = payload.get("queue").unwrap_or_default();
-                    batch.queues.entry(queue).or_default().push(payload.to_bytes());
-                }
+        for payload in payloads {
+            match Placed::of(payload, now) {
+                Placed { at: Some(at), bytes, .. } => batch.scheduled.push((at, bytes)),
+                Placed { queue, bytes, .. } => batch.queues.entry(queue).or_default().push(bytes),
             }
         }
         batch

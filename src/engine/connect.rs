@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::clock::Clock;
 use super::connection::{Connection, Shared, State};
-use super::errors::reason;
+use super::errors::{headline, reason};
 use super::server::ServerInfo;
 
 /// Connects, publishes, waits for the end, again; ends when the last handle is gone.
@@ -76,24 +76,28 @@ async fn watch_over(
     }
 }
 
-/// One outage: logged once when it begins and once when it is over, tried ever more slowly.
+/// One outage: logged once when it begins and once when it is over, tried ever more slowly. A
+/// headline that was not told yet is told in between: a server that comes back with another
+/// password waits for a person, one that is merely away does not.
 #[derive(Default)]
 struct Outage {
     since: Option<Instant>,
+    told: Vec<&'static str>,
     attempts: u32,
 }
 
 impl Outage {
     fn begin(&mut self, shared: &Shared, reason: &str) {
-        if self.since.is_none() {
-            self.since = Some(Instant::now());
-            let address = &shared.options.address;
-            match shared.loud {
-                true => {
-                    tracing::warn!(%address, reason, "Redis is not reachable; trying until it is")
-                }
-                false => tracing::debug!(%address, reason, "a second connection is not to be had"),
-            }
+        self.since.get_or_insert_with(Instant::now);
+        let headline = headline(reason);
+        if self.told.contains(&headline) {
+            return;
+        }
+        self.told.push(headline);
+        let address = &shared.options.address;
+        match shared.loud {
+            true => tracing::warn!(%address, reason, "{headline}"),
+            false => tracing::debug!(%address, reason, "a second connection is not to be had"),
         }
     }
 
@@ -102,6 +106,7 @@ impl Outage {
             let seconds = (since.elapsed() - SETTLED.min(since.elapsed())).as_secs_f32();
             tracing::info!("Redis is back after {seconds:.1} s");
         }
+        self.told.clear();
         self.attempts = 0;
     }
 
@@ -144,7 +149,9 @@ async fn open(shared: &Shared, number: u64) -> Result<(Connection, Driver), Refu
     };
     let abort = driver.0.abort_handle();
     let deadline = shared.options.deadline;
-    let mut connection = Connection { requests, number, tracking: false, driver: abort, deadline };
+    let killed = Arc::default();
+    let mut connection =
+        Connection { requests, number, tracking: false, driver: abort, killed, deadline };
     check(&connection, &shared.clock).await?;
     if resp3 {
         let mut tracking = redis::cmd("CLIENT");

@@ -3,6 +3,7 @@
 //! decided at the next registration (`session.rs`).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -21,8 +22,8 @@ use super::wakes::Wakes;
 #[derive(Clone)]
 pub struct RedisOptions {
     pub(crate) address: Address,
-    /// How long a request may take, waiting for a connection included, before it is an error
-    /// (and the connection, if there was one, is taken for dead). Default 5 s.
+    /// How long a request may wait for a connection, and then for its reply, before it is an
+    /// error (and the connection, if there was one, is taken for dead). Default 5 s.
     pub deadline: Duration,
     /// The longest pause between two attempts to connect. Default 3 s: it must stay well under
     /// the heartbeat's lifetime, or peers would take us for dead after an outage.
@@ -80,6 +81,7 @@ pub(crate) struct Connection {
     /// Whether the server tells us of changes; else we have to poll.
     pub(crate) tracking: bool,
     pub(crate) driver: AbortHandle,
+    pub(crate) killed: Arc<AtomicBool>,
     pub(crate) deadline: Duration,
 }
 
@@ -87,7 +89,13 @@ impl Connection {
     /// Closes the socket; every request under way on it ends with an error. Dropping handles
     /// would not do that, ending the crate's driver does.
     pub(crate) fn kill(&self) {
+        self.killed.store(true, Ordering::Relaxed);
         self.driver.abort();
+    }
+
+    /// Whether this is its end, though the keeper may not know of it yet.
+    pub(crate) fn killed(&self) -> bool {
+        self.killed.load(Ordering::Relaxed)
     }
 
     /// Sends one command. Never drop this future half-way where the reply matters.

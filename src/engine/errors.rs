@@ -61,14 +61,24 @@ pub(crate) fn reason(error: &RedisError) -> String {
     match code(error).as_deref() {
         Some("NOAUTH") => "the server wants a password (NOAUTH): put it into the URL".to_owned(),
         Some("WRONGPASS") => "the server refused user or password (WRONGPASS)".to_owned(),
-        _ => {
-            let text = error.to_string();
-            match text.contains("certificate") {
-                true => format!(
-                    "{text} (a self-signed chain, as on Heroku, needs REDIS_TLS_VERIFY=none)"
-                ),
-                false => text,
+        _ => match error.clone().into_server_errors().as_deref() {
+            // of a pipeline the first; the others say the same
+            Some([(_, first), ..]) => {
+                format!("{}: {}", first.code(), first.details().unwrap_or("no more is known"))
             }
-        }
+            _ => error.to_string(),
+        },
+    }
+}
+
+/// What an outage for this reason is, in a line for the log. Some end by themselves, some wait
+/// for a person.
+pub(crate) fn headline(reason: &str) -> &'static str {
+    if reason.contains("certificate") {
+        "we do not trust the server that Redis's address leads to; trying until we do"
+    } else if ["NOAUTH", "WRONGPASS", "NOPERM"].iter().any(|code| reason.contains(code)) {
+        "Redis refuses us; trying until it does not"
+    } else {
+        "Redis is not reachable; trying until it is"
     }
 }

@@ -4,6 +4,7 @@
 //! Plain successes gather while the last reply is on its way and leave as one HDEL, so no job
 //! waits for a round trip of its own.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ pub(crate) struct Finisher {
     session: Arc<Session>,
     inflight: Arc<Inflight>,
     endings: Mutex<Endings>,
+    returned: AtomicU64,
     wake: Notify,
     idle: Notify,
 }
@@ -77,18 +79,27 @@ impl Unsent {
 impl Finisher {
     pub(crate) fn new(session: Arc<Session>, inflight: Arc<Inflight>) -> Arc<Finisher> {
         let (wake, idle) = (Notify::new(), Notify::new());
-        Arc::new(Finisher { session, inflight, endings: Mutex::default(), wake, idle })
+        let (endings, returned) = (Mutex::default(), AtomicU64::new(0));
+        Arc::new(Finisher { session, inflight, endings, returned, wake, idle })
     }
 
     /// Records the outcome of a delivery; the first one counts. Never waits, so that nothing can
     /// come between the end of a job and the record of it.
     pub(crate) fn finish(&self, delivery: Arc<Delivery>, fate: Fate) {
         if delivery.finish() {
+            if fate == Fate::Return && !delivery.lost() {
+                self.returned.fetch_add(1, Ordering::Relaxed);
+            }
             self.with(|endings| {
                 endings.waiting.push(Ending { delivery, fate, resent: false, refused: false })
             });
             self.wake.notify_one();
         }
+    }
+
+    /// How many deliveries went back to their queues so far: interrupted, or never started.
+    pub(crate) fn returned(&self) -> u64 {
+        self.returned.load(Ordering::Relaxed)
     }
 
     /// Sends what gathers, for the life of the process.
@@ -161,7 +172,7 @@ impl Finisher {
             Ok(removed) => {
                 let first_time = batch.iter().filter(|ending| !ending.resent).count();
                 self.count_lost(first_time.saturating_sub(removed), &batch);
-                self.inflight.remove(batch.iter().map(|ending| ending.delivery.field));
+                self.inflight.succeeded(batch.iter().map(|ending| ending.delivery.field));
             }
             Err(error) => batch.into_iter().for_each(|ending| unsent.add(ending, &error)),
         }
@@ -205,7 +216,10 @@ impl Finisher {
             }
             _ => {}
         }
-        self.inflight.remove([ending.delivery.field]);
+        match &ending.fate {
+            Fate::Done { .. } | Fate::Discard => self.inflight.succeeded([ending.delivery.field]),
+            _ => self.inflight.remove([ending.delivery.field]),
+        }
     }
 
     /// Jobs that were not in our hash any more: another process runs them, or did.

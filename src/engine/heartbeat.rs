@@ -206,7 +206,7 @@ impl Beats<'_> {
         let now = self.redis.clock().now();
         for job in busy {
             let since = (now - job.since.elapsed().as_secs_f64()) as u64;
-            let payload = String::from_utf8_lossy(&job.raw);
+            let payload = job.shown();
             let entry = json!({"queue": &*job.queue, "payload": payload, "run_at": since});
             script.arg(job.field.to_string()).arg(entry.to_string());
         }

@@ -4,7 +4,8 @@
 //! A delivery enters exactly once: by the reply of its fetch, or, when that reply was lost, by
 //! the first registration after it. Its bytes never change.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
@@ -14,6 +15,7 @@ use std::time::Instant;
 
 use tokio::task::AbortHandle;
 
+use super::payload::Payload;
 use super::readable::cut;
 
 /// The place of a delivery in the in-flight hash: which fetch brought it, and its place there.
@@ -36,6 +38,9 @@ impl fmt::Display for Field {
     }
 }
 
+/// Payloads up to this many bytes are shown whole.
+const SHOWN: usize = 16 << 10;
+
 /// One job in our hands: where it came from and its bytes as they were.
 #[derive(Debug)]
 pub(crate) struct Delivery {
@@ -51,6 +56,7 @@ pub(crate) struct Delivery {
     left_behind: AtomicBool,
     /// Counts how often its job got a thread and gave it back: odd while it has one.
     polls: AtomicU32,
+    shown: OnceLock<String>,
 }
 
 impl Delivery {
@@ -66,6 +72,7 @@ impl Delivery {
             finished: AtomicBool::new(false),
             left_behind: AtomicBool::new(false),
             polls: AtomicU32::new(0),
+            shown: OnceLock::new(),
         })
     }
 
@@ -119,6 +126,22 @@ impl Delivery {
         .await
     }
 
+    /// The payload for those who look at the running jobs: without its arguments if it is long,
+    /// because every beat writes it.
+    pub(crate) fn shown(&self) -> Cow<'_, str> {
+        if self.raw.len() <= SHOWN {
+            return String::from_utf8_lossy(&self.raw);
+        }
+        let short = || match Payload::parse(&self.raw) {
+            Ok(payload) => {
+                let args = [format!("({} bytes)", self.raw.len())];
+                String::from_utf8_lossy(&payload.with("args", args).to_bytes()).into_owned()
+            }
+            Err(_) => "{}".to_owned(), // about to be buried
+        };
+        Cow::from(self.shown.get_or_init(short))
+    }
+
     /// In one line, without its arguments. A stranger chose jid and queue: they may hold anything.
     pub(crate) fn describe(&self) -> String {
         let (jid, queue) = (self.jid().escape_debug(), cut(&self.queue).escape_debug());
@@ -157,9 +180,14 @@ pub(crate) struct Inflight {
     table: Mutex<Table>,
 }
 
+/// So many successes are remembered, in case Redis forgets them.
+const REMEMBERED: usize = 50_000;
+
 #[derive(Default)]
 struct Table {
     held: HashMap<Field, Held>,
+    /// The last ones of which nothing was to be left, as Redis has confirmed.
+    succeeded: VecDeque<Field>,
     /// The batch whose fetch is under way, or whose reply was lost.
     pending: Option<(u64, Pending)>,
 }
@@ -182,8 +210,11 @@ enum Pending {
 pub(crate) struct Findings {
     /// Deliveries of the doubtful batch: they are ours and nobody runs them yet.
     pub(crate) adopt: Vec<Field>,
-    /// Leftovers of batches long decided: to be deleted, never to be run.
-    pub(crate) stale: Vec<Field>,
+    /// Jobs done with, as Redis has confirmed and forgotten: to be deleted, never to be run again.
+    pub(crate) succeeded: Vec<Field>,
+    /// Whatever else has ended, but Redis has gone back to before: the retry, the death that
+    /// it confirmed may be gone, so this is all that is left of the job.
+    pub(crate) forgotten: Vec<Field>,
     /// How many running jobs turned out to be no longer ours.
     pub(crate) lost: usize,
     /// Whether a doubtful batch is decided by this (by `adopt`, which may be empty).
@@ -226,9 +257,25 @@ impl Inflight {
         }
     }
 
+    /// Redis has confirmed the end of these, and that nothing is left of them.
+    pub(crate) fn succeeded(&self, fields: impl IntoIterator<Item = Field>) {
+        let mut table = self.lock();
+        for field in fields {
+            table.held.remove(&field);
+            if table.succeeded.len() == REMEMBERED {
+                table.succeeded.pop_front();
+            }
+            table.succeeded.push_back(field);
+        }
+    }
+
     /// Compares with the fields that Redis holds for us.
     pub(crate) fn compare(&self, fields: &[Field]) -> Findings {
         let table = self.lock();
+        let succeeded: HashSet<&Field> = match fields.is_empty() {
+            true => HashSet::new(),
+            false => table.succeeded.iter().collect(),
+        };
         let decides = matches!(table.pending, Some((_, Pending::Doubtful)));
         let mut findings = Findings { decides, ..Findings::default() };
         for field in fields {
@@ -238,10 +285,11 @@ impl Inflight {
                     findings.adopt.push(*field)
                 }
                 _ if table.held.contains_key(field) => {}
-                _ => findings.stale.push(*field),
+                _ if succeeded.contains(field) => findings.succeeded.push(*field),
+                _ => findings.forgotten.push(*field),
             }
         }
-        let present: std::collections::HashSet<&Field> = fields.iter().collect();
+        let present: HashSet<&Field> = fields.iter().collect();
         for (field, held) in &table.held {
             let ours = present.contains(field) || held.delivery.finished();
             if !ours && !held.delivery.lost.swap(true, Ordering::Relaxed) {
@@ -312,6 +360,17 @@ mod tests {
     }
 
     #[test]
+    fn a_long_payload_is_shown_without_its_arguments() {
+        let long = format!(r#"{{"class":"A","args":["{}"],"wrapped":"B"}}"#, "x".repeat(SHOWN));
+        let shown = |raw: &str| {
+            let field = Field { batch: 1, index: 1 };
+            Delivery::new(field, "q".into(), raw.into()).shown().into_owned()
+        };
+        assert_eq!(shown(&long), r#"{"class":"A","args":["(16423 bytes)"],"wrapped":"B"}"#);
+        assert_eq!(shown(r#"{"class":"A"}"#), r#"{"class":"A"}"#);
+    }
+
+    #[test]
     fn a_registration_decides() {
         let inflight = Inflight::default();
         let (kept, gone, done) = (delivery(1, 1), delivery(1, 2), delivery(1, 3));
@@ -319,8 +378,10 @@ mod tests {
         done.finish();
         inflight.doubts(2);
         let field = |batch, index| Field { batch, index };
-        let found = inflight.compare(&[field(1, 1), field(2, 1), field(1, 9)]);
-        assert_eq!((found.adopt, found.stale), (vec![field(2, 1)], vec![field(1, 9)]));
+        inflight.succeeded([field(1, 8)]);
+        let found = inflight.compare(&[field(1, 1), field(2, 1), field(1, 8), field(1, 9)]);
+        assert_eq!((found.adopt, found.succeeded), (vec![field(2, 1)], vec![field(1, 8)]));
+        assert_eq!(found.forgotten, [field(1, 9)]);
         assert_eq!((found.lost, found.decides), (1, true));
         assert!(gone.lost() && !kept.lost() && !done.lost());
     }

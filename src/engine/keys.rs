@@ -27,6 +27,12 @@ pub(crate) const COUNTERS: &str = "roustabout:counters";
 /// Hash cron line -> epoch second of the last slot that was enqueued.
 pub(crate) const CRON: &str = "roustabout:cron";
 
+/// A push that may be sent again was done under this id (drawn anew for each push: two pushes
+/// may bear the same jid).
+pub(crate) fn pushed(id: &str) -> String {
+    format!("roustabout:pushed:{id}")
+}
+
 /// What the keys of queues begin with.
 pub(crate) const QUEUE_PREFIX: &str = "queue:";
 
@@ -79,6 +85,8 @@ pub(crate) fn stat(kind: &str, day: Option<&str>) -> String {
 pub(crate) const BEATS_TTL: Duration = Duration::from_secs(86_400);
 /// How long the totals of a day are kept.
 pub(crate) const STAT_TTL: Duration = Duration::from_secs(5 * 365 * 86_400);
+/// How late a push that nobody waits for any more may still arrive.
+pub(crate) const PUSHED_TTL: Duration = Duration::from_secs(86_400);
 /// How long a cursor outlives its job's last sign of life.
 pub(crate) const ITERATION_TTL: Duration = Duration::from_secs(30 * 86_400);
 /// Rescues older than this do not count against a job.

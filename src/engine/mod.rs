@@ -16,15 +16,17 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `payload` `lifecycle` `queues` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `wakes` `errors` `process` `retry` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `payload` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `wakes` `errors` `process` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
-//! | what authors of jobs see | `context` `middleware` `job` `client` `inspect` |
+//! | what authors of jobs see | `context` `middleware` `job` `client` `backlog` `buffered` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
-//! | one job; all of them; the process | `registry` `processor` `intake` `worker` |
+//! | one job; all of them; the process | `registry` `processor` `intake` `parts` `worker` |
 
 mod address;
 #[cfg(test)]
 mod arbitrary;
+mod backlog;
+mod buffered;
 mod client;
 mod clock;
 mod connect;
@@ -46,6 +48,8 @@ mod job;
 mod keys;
 mod lifecycle;
 mod middleware;
+mod options;
+mod parts;
 mod payload;
 mod poller;
 mod process;
@@ -67,6 +71,8 @@ mod wakes;
 mod watchdog;
 mod worker;
 
+pub use backlog::{BufferLimits, Pushed};
+pub use buffered::Buffered;
 pub use client::{Client, EnqueueError, PushNext};
 pub use connection::RedisOptions;
 pub use context::JobContext;
@@ -75,6 +81,7 @@ pub use inspect::is_dead;
 pub use job::Job;
 pub use lifecycle::{Exit, Lifecycle, Phase};
 pub use middleware::{Call, Next};
+pub use options::WorkerOptions;
 pub use payload::Payload;
 pub use queues::QueueList;
 pub use redis::Redis;
@@ -82,4 +89,4 @@ pub use registry::Registry;
 pub use retry::{Retry, Stop};
 pub use server::ServerInfo;
 pub use tls::TlsVerify;
-pub use worker::{Worker, WorkerOptions};
+pub use worker::Worker;

@@ -85,13 +85,17 @@ async fn promote(redis: &Redis, set: &str, page: &mut usize) -> RedisResult<bool
     let jobs: Vec<_> = members.iter().map(|member| ready(set, member, now)).collect();
     let mut script = scripts::PROMOTE.prepare_invoke();
     script.arg(set).arg(keys::QUEUES).arg(keys::QUEUE_PREFIX).arg(keys::DEAD).arg(now);
-    script.arg(keys::COUNTERS);
+    script.arg(keys::COUNTERS).arg(now - keys::DEAD_TTL.as_secs_f64()).arg(-keys::DEAD_MAX);
     for (member, (payload, queue)) in members.iter().zip(&jobs) {
         script.arg(member).arg(payload).arg(queue);
     }
-    let moved = redis.connection().await?.run::<()>(&script).await;
+    let moved = redis.connection().await?.run::<(u64, u64)>(&script).await;
     jobs.iter().for_each(|(_, queue)| redis.wakes().pushed(queue));
-    moved.map(|()| true)
+    let (_, trimmed) = moved?;
+    if trimmed > 0 {
+        tracing::warn!(jobs = trimmed, "the dead set was full or held very old jobs: trimmed");
+    }
+    Ok(true)
 }
 
 /// A page of due members, from a random place among them if there are more: several processes

@@ -12,7 +12,7 @@ use super::context::{Run, Standing};
 use super::counters::Counters;
 use super::finish::Finisher;
 use super::inflight::Delivery;
-use super::lifecycle::Lifecycle;
+use super::lifecycle::{Lifecycle, Phase};
 use super::middleware::{Call, Chain};
 use super::payload::{Head, Payload, known_as, new_jid};
 use super::readable::cut;
@@ -149,6 +149,10 @@ impl Processor {
                 self.report(delivery, &failure, "given up by the job itself: in the dead set");
                 self.counters.event("buried", 1);
                 Fate::Dead { payload }
+            }
+            // a job's own idea: at once again, it would run in circles
+            Stop::Interrupted if self.lifecycle.phase() == Phase::Running => {
+                Fate::Snooze { at: now + 1.0, payload: with_jid(&delivery.raw) }
             }
             Stop::Interrupted => {
                 self.counters.event("interrupted", 1);

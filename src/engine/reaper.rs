@@ -122,7 +122,6 @@ async fn rescue(session: &Session, owner: &str, orphans: Vec<Orphan>) -> RedisRe
     let moved = requeue(session, owner, &fine).await?;
     if moved > 0 {
         tracing::warn!(jobs = moved, process = owner, "took jobs back from a process that died");
-        session.counters.event("rescued", moved as u64);
         fine.iter().for_each(|(orphan, _)| session.redis.wakes().pushed(&orphan.queue));
     }
     Ok(buried + moved.max(0) as usize)
@@ -139,6 +138,7 @@ async fn requeue(
     for (orphan, rescues) in orphans {
         script.arg(&orphan.field).arg(&orphan.id).arg(rescues.to_string());
     }
+    script.arg(keys::COUNTERS);
     session.redis.connection().await?.run(&script).await
 }
 

@@ -77,9 +77,9 @@ impl Redis {
         let Ok(info) = self.server_info().await else { return };
         let address = &self.shared.options.address;
         tracing::info!("{}, {}", info.summary(), address.protection());
-        if address.unverified() {
+        if let Some(pin) = address.unverified() {
             tracing::warn!(
-                "REDIS_TLS_VERIFY=none: the connection is encrypted, but anybody could be the server"
+                "REDIS_TLS_VERIFY=none: the connection is encrypted, but anybody could be the server. To accept only the one of now, set REDIS_TLS_VERIFY={pin}"
             );
         }
         if info.evicts() {
@@ -90,11 +90,12 @@ impl Redis {
         }
     }
 
-    /// A connection with a higher number than this, as soon as there is one.
+    /// A connection with a higher number than this, as soon as there is one. What is sent on one
+    /// that was killed would be in doubt for nothing.
     pub(crate) async fn newer_than(&self, number: u64) -> anyhow::Result<Connection> {
         let mut changes = self.shared.state.subscribe();
         let wanted = |state: &State| match state {
-            State::Up(connection) => connection.number > number,
+            State::Up(connection) => connection.number > number && !connection.killed(),
             State::Unusable(_) => true,
             State::Down(_) => false,
         };

@@ -51,7 +51,7 @@ impl Rescues {
                 Verdict::Again(Rescues { count: known.count + 1, ..known })
             }
             Some(known) if known.accused == Some(place(owner, field)) => {
-                Verdict::Bury(known.count + 1)
+                Verdict::Bury(known.count.saturating_add(1))
             }
             Some(innocent) => Verdict::Again(innocent), // it was there, but it never ran
         }

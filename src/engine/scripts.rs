@@ -1,6 +1,6 @@
 //! The Lua scripts. Each says in its head what it takes and returns; all of them begin with a
 //! write that a full server lets pass (an expiry or a removal), because a script whose first
-//! write adds something is refused there; but for `cron`, which enqueues. None is sent inside
+//! write adds something is refused there; but for `cron` and `push`, which enqueue. None is sent inside
 //! MULTI.
 
 use std::sync::LazyLock;
@@ -25,4 +25,5 @@ scripts! {
     ACCUSE = "accuse";
     LEAVE = "leave";
     CRON = "cron";
+    PUSH = "push";
 }

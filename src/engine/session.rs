@@ -151,7 +151,8 @@ impl Session {
             self.inflight.enter(&adopted);
             let _ = decided.send(adopted);
         }
-        self.delete(connection, &found.stale).await
+        self.delete(connection, &found.succeeded).await?;
+        self.restore(connection, &found.forgotten).await
     }
 
     /// Reads what a fetch took whose reply never came.
@@ -174,8 +175,26 @@ impl Session {
         Ok(adopted)
     }
 
-    async fn delete(&self, connection: &Connection, stale: &[Field]) -> RedisResult<()> {
-        for fields in stale.chunks(1_000) {
+    /// Redis has lost what became of these (a restart from a snapshot, a failover): they run
+    /// again.
+    async fn restore(&self, connection: &Connection, forgotten: &[Field]) -> RedisResult<()> {
+        for fields in forgotten.chunks(500) {
+            let mut script = scripts::REQUEUE.prepare_invoke();
+            script.arg(&self.inflight_key).arg("").arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
+            script.arg(keys::RESCUES).arg(0);
+            for field in fields {
+                script.arg(field.to_string()).arg("").arg("");
+            }
+            let jobs: u64 = connection.run(&script).await?;
+            tracing::warn!(jobs, "Redis has lost the ends of jobs: they run again");
+            self.counters.event("restored", jobs);
+            self.redis.wakes().everything();
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, connection: &Connection, succeeded: &[Field]) -> RedisResult<()> {
+        for fields in succeeded.chunks(1_000) {
             let mut delete = cmd("HDEL");
             delete.arg(&self.inflight_key);
             for field in fields {

@@ -6,11 +6,15 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use redis::{FromRedisValue, cmd};
-use roustabout::engine::{JobContext, Lifecycle, Redis, Registry, Worker, WorkerOptions};
+use roustabout::engine::{
+    JobContext, Lifecycle, Redis, RedisOptions, Registry, TlsVerify, Worker, WorkerOptions,
+};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
+use crate::ledger::Ledger;
 use crate::support::{Server, brisk, eventually, open};
+use crate::toil;
 
 const DIARY: &str = "test:diary";
 const SETUP: &str = "WORKER_PROCESS";
@@ -25,14 +29,25 @@ pub struct Setup {
     pub unhurried: bool,
     pub stall_timeout: Option<Duration>,
     pub memory_limit: Option<u64>,
+    /// Where it records what it does, in a storm.
+    pub post: Option<Post>,
+}
+
+/// A worker among many.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Post {
+    /// What the record calls it; pids come back.
+    pub name: String,
+    /// The server of the record.
+    pub ledger: String,
 }
 
 impl Setup {
     pub fn new(server: &Server) -> Setup {
         let (concurrency, grace) = (10, Duration::from_secs(30));
         let (stall_timeout, memory_limit) = (None, None);
-        let (url, unhurried) = (server.url(), false);
-        Setup { url, concurrency, grace, unhurried, stall_timeout, memory_limit }
+        let (url, unhurried, post) = (server.url(), false, None);
+        Setup { url, concurrency, grace, unhurried, stall_timeout, memory_limit, post }
     }
 
     pub fn start(&self) -> Child {
@@ -41,6 +56,9 @@ impl Setup {
         let mut command = Command::new(std::env::current_exe().expect("this binary"));
         command.args(["--exact", "child::worker_process", "--ignored", "--nocapture"]);
         command.env(SETUP, serde_json::to_string(self).expect("JSON"));
+        if self.post.is_some() {
+            command.env("DYNO", "worker.1"); // as of old and new in a deploy
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         Child { process: command.spawn().expect("it starts"), dir }
     }
@@ -133,6 +151,8 @@ pub async fn notes(server: &Server, line: &str) {
 #[derive(Clone)]
 pub struct Book {
     redis: Redis,
+    pub ledger: Ledger,
+    pub name: String,
 }
 
 impl Book {
@@ -232,6 +252,27 @@ jobs! {
     }
 }
 
+impl Setup {
+    fn redis(&self) -> Redis {
+        match self.unhurried {
+            true => Redis::connect(RedisOptions::parse(&self.url, TlsVerify::Full).expect("a URL")),
+            false => open(&self.url),
+        }
+    }
+
+    fn registry(&self, redis: &Redis) -> Registry<Book> {
+        let redis = redis.clone();
+        if let Some(Post { name, ledger }) = self.post.clone() {
+            let ledger = Ledger::on(open(&ledger));
+            return toil::register(Registry::new(Book { redis, ledger, name }));
+        }
+        let ledger = Ledger::on(redis.clone());
+        let registry = Registry::new(Book { redis, ledger, name: String::new() });
+        let registry = registry.job::<Note>().job::<Gate>().job::<Count>();
+        registry.job::<Killer>().job::<Frozen>().job::<Block>().job::<Leak>()
+    }
+}
+
 /// Not a test: the process that tests start.
 #[test]
 #[ignore = "the worker process of other tests"]
@@ -243,10 +284,8 @@ fn worker_process() {
     let ended = runtime.block_on(async {
         let lifecycle = Lifecycle::for_worker()?;
         tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
-        let redis = open(&setup.url);
-        let registry = Registry::new(Book { redis: redis.clone() });
-        let registry = registry.job::<Note>().job::<Gate>().job::<Count>();
-        let registry = registry.job::<Killer>().job::<Frozen>().job::<Block>().job::<Leak>();
+        let redis = setup.redis();
+        let registry = setup.registry(&redis);
         let times = if setup.unhurried { WorkerOptions::default() } else { brisk() };
         let (concurrency, shutdown_timeout) = (setup.concurrency, setup.grace);
         let (stall_timeout, memory_limit) = (setup.stall_timeout, setup.memory_limit);

@@ -122,6 +122,14 @@ fn odd_jobs() -> Vec<(String, End)> {
     add(Ran, format!(r#""class":"Any","args":[{}{}]"#, "[".repeat(97), "]".repeat(97)));
     add(Ran, r#""class":"Fails","class":"Any","args":[],"args":[1]"#.into());
     add(Ran, r#""cl\u0061ss":"Any","args":[1]"#.into());
+    // very much of it
+    let numbered = |n: usize| format!("\"a{n}\":{n}");
+    let many: Vec<String> = (0..100_000).map(numbered).collect();
+    let twins = vec!["\"twin\":[1.0]"; 100_000].join(",");
+    for class in ["Unknown", "Fails"] {
+        add(Retry, format!(r#""class":"{class}","args":[],{}"#, many.join(",")));
+        add(Retry, format!(r#""class":"{class}","args":[],{twins}"#));
+    }
     // how often
     for retry in ["1e400", "-1", "1.5", "null", "{}", "[]", "\"5\"", "\"x\"", &digits] {
         add(Retry, format!(r#""class":"Fails","args":[],"retry":{retry}"#));
@@ -293,6 +301,28 @@ async fn from_the_timed_sets() {
     let worker = Running::start(options(), server.redis(), registry(&diary));
     eventually("the last one runs", async || diary.count("good 1") == 1).await;
     all_end_well(&server, &diary, worker, &cases).await;
+}
+
+#[tokio::test]
+async fn the_dead_set_stays_in_bounds() {
+    let (log, _guard) = Log::catch();
+    let (server, diary) = (Server::start().await, Diary::default());
+    let mut connection = server.connect().await;
+    let full = "for n = 1, 9999 do redis.call('ZADD', 'dead', 2e9, n) end redis.call('ZADD', 'dead', 1, 'old')";
+    let () = redis::cmd("EVAL").arg(full).arg(0).query_async(&mut connection).await.unwrap();
+    for n in 0..3 {
+        let () = connection.zadd("schedule", format!("nonsense {n}"), n).await.unwrap();
+    }
+    let worker = Running::start(options(), server.redis(), registry(&diary));
+    let done = async || server.query::<u32>("EXISTS schedule").await == 0;
+    eventually("they are buried", done).await;
+    worker.stop().await;
+    // Sidekiq's rule of trimming keeps one less than 10,000
+    assert_eq!(server.query::<u32>("ZCARD dead").await, 9_999);
+    assert_eq!(server.query::<Option<u32>>("ZSCORE dead old").await, None);
+    let counters: Vec<String> = server.query("HMGET roustabout:counters buried dead_trimmed").await;
+    assert_eq!(counters, ["3", "4"]);
+    assert!(log.count("the dead set was full") > 0, "{:#?}", log.lines());
 }
 
 #[tokio::test]

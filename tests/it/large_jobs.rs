@@ -8,6 +8,7 @@ use redis::AsyncCommands;
 use roustabout::engine::{Payload, Registry, WorkerOptions};
 use serde_json::value::RawValue;
 
+use crate::child::{Child, noted, notes};
 use crate::lost_replies::held;
 use crate::proxy::{Fault, Kind, Proxy};
 use crate::support::{Diary, Running, Server, brisk, eventually};
@@ -158,4 +159,53 @@ async fn they_come_back_from_a_process_that_died() {
     eventually("the dead process is forgotten", forgotten).await;
     worker.stop().await;
     assert!(queued(&server).await == jobs, "in the same order");
+}
+
+#[tokio::test]
+async fn whoever_runs_them_goes_on_beating() {
+    let (server, diary, jobs) = (strict().await, Diary::default(), jobs("Waits"));
+    push(&server, &jobs).await;
+    let worker = Running::start(brisk(), server.redis(), registry(&diary));
+    let peer = WorkerOptions { queues: "other".parse().unwrap(), ..brisk() };
+    let peer = Running::start(peer, server.redis(), registry(&diary));
+    eventually("all run", async || diary.len() == MANY).await;
+    // three lifetimes of the record
+    tokio::time::sleep(Duration::from_millis(4_500)).await;
+    diary.note("open");
+    eventually("all is done", async || held(&server).await == 0).await;
+    worker.stop().await;
+    peer.stop().await;
+    assert_eq!(diary.len(), MANY + 1, "each once: {}", diary.len());
+    assert_eq!(server.query::<u32>("EXISTS roustabout:counters").await, 0, "none rescued or lost");
+}
+
+#[tokio::test]
+async fn they_outlive_a_kill() {
+    let server = strict().await;
+    let jobs: Vec<Vec<u8>> = jobs("Gate");
+    let small = |n: usize, job: &[u8]| {
+        let cargo = Payload::parse(job).expect("a payload").get::<Box<RawValue>>("args");
+        let payload = Payload::new("Gate", serde_json::json!([n.to_string()]));
+        serde_json::to_vec(&payload.with("cargo", cargo)).expect("JSON")
+    };
+    let jobs: Vec<Vec<u8>> = jobs.iter().enumerate().map(|(n, job)| small(n, job)).collect();
+    push(&server, &jobs).await;
+    let mut child = Child::of(&server);
+    for n in 0..MANY {
+        notes(&server, &format!("start {n}")).await;
+    }
+    child.kill();
+    assert_eq!(held(&server).await, MANY);
+    let () = server.query("SET test:gate open").await;
+    let child = Child::of(&server);
+    for n in 0..MANY {
+        notes(&server, &format!("end {n}")).await;
+    }
+    eventually("nothing is in flight", async || held(&server).await == 0).await;
+    child.stop().await;
+    for n in 0..MANY {
+        assert_eq!(noted(&server, &format!("start {n}")).await, 2, "started by each");
+        assert_eq!(noted(&server, &format!("end {n}")).await, 1);
+    }
+    assert_eq!(server.query::<u32>("HGET roustabout:counters rescued").await, MANY as u32);
 }

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The files of the engine from the ground up. Each may use those before it.
-const GROUND_UP: [&str; 41] = [
+const GROUND_UP: [&str; 45] = [
     "keys",
     "clock",
     "readable",
     "payload",
     "lifecycle",
     "queues",
+    "options",
     "tls",
     "server",
     "scripts",
@@ -32,6 +33,8 @@ const GROUND_UP: [&str; 41] = [
     "middleware",
     "job",
     "client",
+    "backlog",
+    "buffered",
     "inspect", // what authors see
     "suspects",
     "fetch",
@@ -45,6 +48,7 @@ const GROUND_UP: [&str; 41] = [
     "registry",
     "processor",
     "intake",
+    "parts",
     "worker", // one job, all jobs, the process
     "mod",
 ];

@@ -7,11 +7,27 @@ mod support;
 mod layers; // who may import whom
 
 mod child; // a worker process of its own, and its jobs
+mod program; // the real programs, and what they log
 mod proxy; // loses replies and delays requests on demand
 mod resp; // RESP, as far as the proxy needs it
 
+mod campaign; // a load, disturbed while it lasts, and judged
+mod fleet; // many worker processes, and what is done to them
+mod ledger; // what ran when and where
+mod producer; // enqueues while a campaign lasts
+mod toil; // the jobs of a campaign
+mod verdict; // was anything lost, and is every repetition explained?
+
+mod rounds; // one kind of fault after the other
+mod soak; // as long as you like: bin/soak
+mod table; // what came of it
+
 mod author; // what an author of jobs may do
+mod buffered; // a client that keeps jobs while Redis is away
+mod buffered_faults; // … and sends each once, whatever is lost on the way
 mod crashes; // kill -9, and jobs that kill their process
+mod data_loss; // Redis comes back without its last writes
+mod enqueue; // what a plain client says while Redis is away
 mod flow; // enqueue, run, retry, schedule: the calm case
 mod footprint; // connections, and what an idle worker sends
 mod freeze; // SIGSTOP for longer than the record lives
@@ -25,6 +41,8 @@ mod odd_queues; // names with every odd character, and ten thousand of them
 mod outage; // the first one back leaves the others alone
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod remote; // quiet, list, and commands through Redis
+mod secrets; // user and password in the URL
 mod stops; // TERM: short jobs finish, long ones go back
-mod tls;
-mod watchdog; // a process that is stuck, or too large, makes room for a fresh one // rediss:// against a self-signed chain
+mod storm; // all the ways a process can end, at once
+mod tls; // rediss:// against a self-signed chain
+mod watchdog; // a process that is stuck, or too large, makes room for a fresh one

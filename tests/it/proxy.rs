@@ -34,6 +34,8 @@ pub enum Kind {
     Beat,
     Requeue,
     Leave,
+    /// What a buffered client sends.
+    Push,
 }
 
 /// What happens to the next request of a kind.
@@ -56,6 +58,7 @@ static SCRIPTS: LazyLock<HashMap<String, (Kind, Script)>> = LazyLock::new(|| {
         (Kind::Beat, include_str!("../../src/engine/lua/beat.lua")),
         (Kind::Requeue, include_str!("../../src/engine/lua/requeue.lua")),
         (Kind::Leave, include_str!("../../src/engine/lua/leave.lua")),
+        (Kind::Push, include_str!("../../src/engine/lua/push.lua")),
     ];
     let named = scripts.map(|(kind, text)| (kind, Script::new(text)));
     named.into_iter().map(|(kind, script)| (script.get_hash().to_owned(), (kind, script))).collect()
@@ -95,15 +98,23 @@ impl Proxy {
         Proxy { dir, desk, accepting }
     }
 
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.dir.path().join("proxy.sock").display())
+    }
+
     /// An engine connection through the proxy that soon takes silence for a fault.
     pub fn redis(&self) -> Redis {
-        let url = format!("unix://{}", self.dir.path().join("proxy.sock").display());
-        impatient(&url, Duration::from_secs(1))
+        impatient(&self.url(), Duration::from_secs(1))
     }
 
     /// Orders a fault for the next request of a kind; of fetches, one that takes jobs.
     pub fn arm(&self, kind: Kind, fault: Fault) {
         self.desk.orders.lock().expect("no panic").push((kind, fault));
+    }
+
+    /// Takes back the orders that have not been carried out.
+    pub fn disarm(&self) {
+        self.desk.orders.lock().expect("no panic").clear();
     }
 
     /// From now on about one known request in `n` ends with both sides closed, as likely before

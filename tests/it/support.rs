@@ -3,16 +3,17 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncCommands, FromRedisValue};
+use redis::{AsyncCommands, AsyncConnectionConfig, FromRedisValue};
 use roustabout::engine::{
     Client, Exit, Lifecycle, Redis, RedisOptions, Registry, TlsVerify, Worker, WorkerOptions,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
+use tracing::Dispatch;
 
 /// How long anything in a test may take before the test gives up: generous, since machines are
 /// shared; nothing is asserted about speed.
@@ -72,6 +73,13 @@ impl Server {
         }
     }
 
+    /// `STOP` and `CONT`: there, but as good as dead.
+    pub fn signal(&self, name: &str) {
+        let pid = self.process.as_ref().expect("it runs").id().to_string();
+        let sent = Command::new("kill").args([format!("-{name}"), pid]).status();
+        assert!(sent.expect("kill").success(), "no such process");
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.dir.path().join("redis.sock")
     }
@@ -83,7 +91,10 @@ impl Server {
     /// A plain connection to look and meddle with.
     pub async fn connect(&self) -> MultiplexedConnection {
         let client = redis::Client::open(self.url()).expect("a URL");
-        client.get_multiplexed_async_connection().await.expect("a connection")
+        // not the crate's half a second: a test's own thread may be busy with its jobs
+        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let connection = client.get_multiplexed_async_connection_with_config(&patient).await;
+        connection.expect("a connection")
     }
 
     /// Runs one command, words separated by blanks.
@@ -194,6 +205,11 @@ pub struct Log {
 
 impl Log {
     pub fn catch() -> (Log, tracing::subscriber::DefaultGuard) {
+        // with only one subscriber in the process, tracing asks the thread that comes to a line
+        // first, perhaps another test's, whether anybody wants it: so there are always two
+        static SECOND: LazyLock<Dispatch> =
+            LazyLock::new(|| Dispatch::new(tracing_subscriber::fmt().finish()));
+        LazyLock::force(&SECOND);
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_ansi(false);

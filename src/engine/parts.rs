@@ -1,0 +1,212 @@
+//! The parts of a running worker: put together, started, and stopped in order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::counters::Counters;
+use super::cron::CronLine;
+use super::fetch::Fetcher;
+use super::finish::Finisher;
+use super::heartbeat::{Heartbeat, Pulse};
+use super::inflight::Inflight;
+use super::intake::Intake;
+use super::lifecycle::{Lifecycle, Phase};
+use super::middleware::{Call, Chain};
+use super::options::WorkerOptions;
+use super::process::Process;
+use super::processor::Processor;
+use super::redis::{Redis, until};
+use super::registry::Handlers;
+use super::session::Session;
+use super::watchdog::{Life, Limits, Watchdog};
+use super::{cron, giveback, poller, reaper};
+
+/// What a worker is made of.
+pub(crate) struct Plan {
+    pub(crate) options: WorkerOptions,
+    pub(crate) redis: Redis,
+    pub(crate) handlers: Arc<Handlers>,
+    pub(crate) lines: Vec<CronLine>,
+    pub(crate) chain: Chain<Call, anyhow::Result<()>>,
+}
+
+/// A running worker.
+pub(crate) struct Parts {
+    options: WorkerOptions,
+    processor: Arc<Processor>,
+    inflight: Arc<Inflight>,
+    pulse: Arc<Pulse>,
+    permits: Arc<Semaphore>,
+    /// Resolve when the intake and the heartbeat have ended.
+    intake: oneshot::Receiver<()>,
+    pub(crate) heartbeat: oneshot::Receiver<()>,
+    /// None of these ends by itself.
+    pub(crate) tasks: JoinSet<()>,
+}
+
+impl Parts {
+    pub(crate) fn start(plan: Plan, lifecycle: Lifecycle) -> anyhow::Result<Parts> {
+        let Plan { options, redis, handlers, lines, chain } = plan;
+        let mut known: Vec<String> = handlers.queues().chain(["default".to_owned()]).collect();
+        known.sort();
+        known.dedup();
+        let process = Arc::new(process(&options, &known, redis.clock().now()));
+        let (inflight, counters) = (Arc::new(Inflight::default()), Arc::new(Counters::default()));
+        let session =
+            Session::new(redis.clone(), process, inflight.clone(), counters.clone(), options.ttl);
+        let processor = Arc::new(Processor {
+            handlers,
+            chain,
+            session: session.clone(),
+            finisher: Finisher::new(session.clone(), inflight.clone()),
+            counters,
+            lifecycle: lifecycle.clone(),
+            job_timeout: options.job_timeout,
+            aborting: AtomicBool::new(false),
+        });
+        let permits = Arc::new(Semaphore::new(options.concurrency));
+        let (decided, decisions) = mpsc::unbounded_channel();
+        let list = options.queues.clone();
+        let intake = Intake {
+            fetcher: Fetcher::new(session.clone(), inflight.clone(), decisions, list, known),
+            processor: processor.clone(),
+            inflight: inflight.clone(),
+            permits: permits.clone(),
+            apart: Arc::new(Semaphore::new(1)),
+            lifecycle: lifecycle.clone(),
+            safety_poll: options.safety_poll,
+        };
+        let (pulse, life) = (Pulse::new(options.ttl), Arc::new(Life::default()));
+        let heartbeat =
+            beat(&options, &session, &inflight, &lifecycle, pulse.clone(), life.clone())?;
+        let mut tasks = JoinSet::new();
+        let (keeper, finisher) = (session.clone(), processor.finisher.clone());
+        tasks.spawn(async move { keeper.keep(decided).await });
+        tasks.spawn(async move { finisher.run().await });
+        tasks.spawn(timers(redis, lines, lifecycle.clone()));
+        tasks.spawn(reaper::run(session, pulse.clone(), options.reap));
+        tasks.spawn(dump_on_request(inflight.clone(), lifecycle));
+        tasks.spawn(async move { life.show().await });
+        let intake = take(&mut tasks, intake);
+        Ok(Parts { options, processor, inflight, pulse, permits, intake, heartbeat, tasks })
+    }
+
+    /// The end, in order. It takes at most the grace and a second, whatever Redis does.
+    pub(crate) async fn stop(&mut self) {
+        let began = Instant::now();
+        let deadline = began + self.options.shutdown_timeout;
+        // the last 250 ms are the give-back's: nothing before it may use them up
+        let (last, end) =
+            (deadline + Duration::from_millis(550), deadline + Duration::from_millis(800));
+        tracing::info!(running = self.inflight.busy().len(), "stopping: no new jobs from now on");
+        // a fetch under way is awaited; what it brings goes straight back
+        until(last, &mut self.intake).await;
+        until(deadline, self.all_ended()).await;
+        let aborted = self.inflight.busy().len();
+        self.processor.aborting.store(true, Ordering::Release);
+        self.inflight.abort_all();
+        until((Instant::now() + Duration::from_millis(500)).min(last), self.all_ended()).await;
+        until(last, self.processor.finisher.drained()).await;
+        self.pulse.stop();
+        if !self.heartbeat.is_terminated() {
+            until(last, &mut self.heartbeat).await;
+        }
+        let given_back = until(end, giveback::run(&self.processor.session, &self.inflight)).await;
+        let seconds = format!("{:.1}", began.elapsed().as_secs_f32());
+        match given_back {
+            Some(given_back) => {
+                let given_back = given_back + self.processor.finisher.returned();
+                tracing::info!(aborted, given_back, seconds, "stopped");
+            }
+            None => tracing::warn!(
+                aborted,
+                seconds,
+                "stopped while Redis was away: the reaper of another process brings the jobs back"
+            ),
+        }
+        self.tasks.abort_all();
+    }
+
+    /// Resolves when no job runs any more: every permit is back, but for those of jobs that never
+    /// give theirs back.
+    async fn all_ended(&self) {
+        let stuck = self.inflight.busy().iter().filter(|job| job.left_behind()).count();
+        let all = self.options.concurrency.saturating_sub(stuck) as u32;
+        let _ = self.permits.acquire_many(all).await;
+    }
+}
+
+/// Due jobs and cron lines, as long as the process takes jobs at all.
+async fn timers(redis: Redis, lines: Vec<CronLine>, lifecycle: Lifecycle) {
+    tokio::select! {
+        () = poller::run(redis.clone()) => {}
+        () = cron::run(redis, lines) => {}
+        () = lifecycle.reached(Phase::Quiet) => {}
+    }
+    std::future::pending().await
+}
+
+async fn dump_on_request(inflight: Arc<Inflight>, lifecycle: Lifecycle) {
+    loop {
+        lifecycle.dump_requested().await;
+        let jobs = inflight.busy();
+        tracing::info!(running = jobs.len(), "running jobs, as asked for:");
+        jobs.iter().for_each(|job| tracing::info!("  {}", job.describe()));
+    }
+}
+
+fn process(options: &WorkerOptions, known: &[String], now: f64) -> Process {
+    let weighted = options.queues.weighted();
+    let queues = options.queues.resolve(known).into_iter();
+    let queues: Vec<(String, u32)> =
+        queues.map(|queue| (queue.name, if weighted { queue.weight } else { 0 })).collect();
+    Process::new(options.concurrency, &queues, now)
+}
+
+/// Starts the heartbeat's thread, and the watchdog on it.
+fn beat(
+    options: &WorkerOptions,
+    session: &Arc<Session>,
+    inflight: &Arc<Inflight>,
+    lifecycle: &Lifecycle,
+    pulse: Arc<Pulse>,
+    life: Arc<Life>,
+) -> anyhow::Result<oneshot::Receiver<()>> {
+    let watchdog = Watchdog {
+        session: session.clone(),
+        inflight: inflight.clone(),
+        lifecycle: lifecycle.clone(),
+        life,
+        runtime: Handle::current(),
+        limits: Limits {
+            stall: options.stall_timeout,
+            memory: options.memory_limit,
+            grace: options.shutdown_timeout,
+        },
+    };
+    let heartbeat = Heartbeat {
+        session: session.clone(),
+        inflight: inflight.clone(),
+        lifecycle: lifecycle.clone(),
+        pulse,
+        every: options.beat,
+    };
+    heartbeat.start(watchdog)
+}
+
+/// Starts to take jobs; the receiver resolves when that has ended, which is no accident.
+fn take(tasks: &mut JoinSet<()>, intake: Intake) -> oneshot::Receiver<()> {
+    let (ended, wait) = oneshot::channel();
+    tasks.spawn(async move {
+        intake.run().await;
+        let _ = ended.send(());
+        std::future::pending().await
+    });
+    wait
+}
