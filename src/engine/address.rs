@@ -211,4 +211,18 @@ mod tests {
             assert!(!error.is_empty() && !error.contains("secret"), "{url}: {error}");
         }
     }
+
+    #[test]
+    fn no_url_does_harm() {
+        let words =
+            ["redis://", "rediss://", "unix://", "%", "%C3", "%A9", "@", ":", "/", "[", "]"];
+        super::super::arbitrary::rounds(300, |rng| {
+            let url = super::super::arbitrary::words(rng, &words);
+            match parse(&url) {
+                Ok(address) => assert!(address.db >= 0, "{url:?}"),
+                Err(error) => assert!(!error.is_empty(), "{url:?}"),
+            }
+            let _ = percent_decoded(&url);
+        });
+    }
 }

@@ -289,5 +289,8 @@ fn validate(payload: &Payload) -> Result<(), EnqueueError> {
     if !at {
         return invalid("`at` must be a number of seconds");
     }
+    if payload.too_deep() {
+        return invalid("nested more than 100 deep, which other readers would refuse");
+    }
     Ok(())
 }

@@ -113,4 +113,19 @@ mod tests {
             assert!(line(bad).is_err(), "{bad}");
         }
     }
+
+    #[test]
+    fn every_line_that_is_accepted_can_be_asked() {
+        let words = ["*", "*/5", "1-3", ",", "L", "W", "#", "?", "MON", "FEB", "31", "0", " ", " "];
+        super::super::arbitrary::rounds(300, |rng| {
+            let fields = [(); 5].map(|()| super::super::arbitrary::words(rng, &words));
+            let payload = Payload::new("X", serde_json::json!([]));
+            let Ok(line) = CronLine::new("x", &fields.join(" "), payload) else { return };
+            for now in [0.0, 1_700_000_000.0, f64::MAX, f64::NAN] {
+                let (slot, next) = (line.slot(now), line.next(now));
+                assert!(slot.is_none_or(|slot| slot as f64 <= now), "{fields:?} {slot:?}");
+                assert!(next.is_none_or(|next| next as f64 > now), "{fields:?} {next:?}");
+            }
+        });
+    }
 }

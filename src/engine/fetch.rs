@@ -21,8 +21,10 @@ use super::wakes::Dirty;
 pub(crate) const MAX_JOBS: usize = 1_000;
 /// Payload bytes per call, about: it ends with the step that reaches this.
 const MAX_BYTES: usize = 4 << 20;
-/// Jobs at most per RPOP and HSET inside the call: Lua can hand over some thousand words only.
+/// Jobs at most per RPOP and HSET inside the call, since Lua can hand over some thousand words
+/// only; and in its first step, which shows how large they are.
 const MAX_STEP: usize = 500;
+const FIRST_STEP: usize = 2;
 /// Queues per call, for the same reason; the others stay dirty and come next.
 const MAX_QUEUES: usize = 1_000;
 
@@ -35,9 +37,10 @@ pub(crate) struct Fetcher {
     known: HashSet<String>,
     serving: Vec<Resolved>,
     batch: u64,
-    largest: usize,
     refusals: Refusals,
     rest: Instant,
+    /// Whether it was said that some names cannot be served.
+    said: bool,
 }
 
 /// What a fetch brought.
@@ -69,9 +72,9 @@ impl Fetcher {
             known,
             serving: Vec::new(),
             batch: 0,
-            largest: 8 << 10,
             refusals,
             rest: Instant::now(),
+            said: false,
         };
         fetcher.resolve();
         fetcher
@@ -169,37 +172,27 @@ impl Fetcher {
         }
         script.arg(self.session.identity()).arg(lease.number);
         script.arg(&self.session.inflight_key).arg(self.batch);
-        script.arg(permits).arg(self.step()).arg(MAX_BYTES).arg(keys::RESCUES);
+        script.arg(permits).arg(FIRST_STEP).arg(MAX_STEP).arg(MAX_BYTES).arg(keys::RESCUES);
         for name in queues {
             script.arg(name);
         }
         lease.connection.run(&script).await
     }
 
-    /// Jobs per step so that one step of payloads like the last ones stays small.
-    fn step(&self) -> usize {
-        ((1 << 20) / self.largest).clamp(1, MAX_STEP)
-    }
-
-    fn read(&mut self, reply: Vec<Value>, queues: &[String]) -> Taken {
+    fn read(&self, reply: Vec<Value>, queues: &[String]) -> Taken {
         let mut words = reply.into_iter();
         let mut flag = || words.next() == Some(Value::Int(1));
         let (drained, rescues) = (flag(), flag());
         let mut deliveries = Vec::with_capacity(words.len());
-        let mut largest = 512;
         while let (Some(Value::Int(queue)), Some(Value::Int(jobs))) = (words.next(), words.next()) {
             let queue: Arc<str> = queues[queue as usize - 1].as_str().into();
             for raw in words.by_ref().take(jobs as usize) {
                 let Value::BulkString(raw) = raw else {
                     continue;
                 };
-                largest = largest.max(raw.len());
                 let field = Field { batch: self.batch, index: deliveries.len() as u32 + 1 };
                 deliveries.push(Delivery::new(field, queue.clone(), raw));
             }
-        }
-        if !deliveries.is_empty() {
-            self.largest = largest.max(self.largest / 2);
         }
         Taken { deliveries, drained, rescues }
     }
@@ -209,7 +202,8 @@ impl Fetcher {
         let mut fresh = HashSet::new();
         for key in &dirty.queues {
             let name = key.strip_prefix(keys::QUEUE_PREFIX).unwrap_or(key);
-            if self.known.insert(name.to_owned()) {
+            if !self.known.contains(name) {
+                self.known.insert(name.to_owned());
                 fresh.insert(name.to_owned());
             }
         }
@@ -221,18 +215,16 @@ impl Fetcher {
         if !fresh.is_empty() {
             self.resolve();
         }
-        let wanted = |name: &str| {
-            dirty.all || fresh.contains(name) || dirty.queues.contains(&keys::queue(name))
+        let wanted = |queue: &Resolved| {
+            dirty.all || fresh.contains(&queue.name) || dirty.queues.contains(&queue.key)
         };
-        let mut queues: Vec<&Resolved> = self.serving.iter().filter(|q| wanted(&q.name)).collect();
+        let mut queues: Vec<&Resolved> = self.serving.iter().filter(|q| wanted(q)).collect();
         if self.list.weighted() {
             shuffle(&mut queues, |queue| queue.weight);
         }
-        let names = queues.into_iter().map(|queue| queue.name.clone());
-        let mut names: Vec<String> = names.collect();
-        let rest = names.split_off(names.len().min(MAX_QUEUES));
-        self.session.redis.wakes().put_back(rest.iter().map(|name| keys::queue(name)));
-        Ok(names)
+        let rest = queues.split_off(queues.len().min(MAX_QUEUES));
+        self.session.redis.wakes().put_back(rest.into_iter().map(|queue| queue.key.clone()));
+        Ok(queues.into_iter().map(|queue| queue.name.clone()).collect())
     }
 
     /// Reads the set of names (which also arms its tracking); returns those that are new.
@@ -240,8 +232,16 @@ impl Fetcher {
         let mut read = cmd("SMEMBERS");
         read.arg(keys::QUEUES);
         let names: Vec<Vec<u8>> = lease.connection.query(&read).await?;
-        // a name that is not UTF-8 cannot be in `QUEUES` either
-        let names = names.into_iter().filter_map(|name| String::from_utf8(name).ok());
+        // a name that is not UTF-8 cannot be in `QUEUES` either, nor in any payload
+        let (names, odd): (Vec<_>, Vec<_>) =
+            names.into_iter().map(String::from_utf8).partition(Result::is_ok);
+        if let Some(Err(odd)) = odd.first()
+            && !std::mem::replace(&mut self.said, true)
+        {
+            let queue = odd.as_bytes().escape_ascii().to_string();
+            tracing::warn!(queue, "a queue whose name is not UTF-8 is not served");
+        }
+        let names = names.into_iter().flatten();
         Ok(names.filter(|name| self.known.insert(name.clone())).collect())
     }
 

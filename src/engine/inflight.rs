@@ -16,6 +16,7 @@ use std::time::Instant;
 use tokio::task::AbortHandle;
 
 use super::payload::Payload;
+use super::readable::cut;
 
 /// The place of a delivery in the in-flight hash: which fetch brought it, and its place there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -119,9 +120,8 @@ impl Delivery {
         let mut run = pin!(run);
         poll_fn(|context| {
             self.polls.fetch_add(1, Ordering::Relaxed);
-            let polled = run.as_mut().poll(context);
-            self.polls.fetch_add(1, Ordering::Relaxed);
-            polled
+            let _thread = OnThread(&self.polls);
+            run.as_mut().poll(context)
         })
         .await
     }
@@ -142,10 +142,11 @@ impl Delivery {
         Cow::from(self.shown.get_or_init(short))
     }
 
-    /// In one line, without its arguments.
+    /// In one line, without its arguments. A stranger chose jid and queue: they may hold anything.
     pub(crate) fn describe(&self) -> String {
+        let (jid, queue) = (self.jid().escape_debug(), cut(&self.queue).escape_debug());
         let seconds = self.since.elapsed().as_secs();
-        format!("{} {} on {} for {seconds} s", self.class(), self.jid(), self.queue)
+        format!("{} {jid} on {queue} for {seconds} s", self.class())
     }
 
     pub(crate) fn class(&self) -> &str {
@@ -154,6 +155,15 @@ impl Delivery {
 
     pub(crate) fn jid(&self) -> &str {
         self.who.get().map_or("", |(_, jid)| jid)
+    }
+}
+
+/// A poll under way; it ends here also when it panics.
+struct OnThread<'a>(&'a AtomicU32);
+
+impl Drop for OnThread<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -16,13 +16,15 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `payload` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `retry` `rescues` |
-//! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `session` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `payload` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `retry` `rescues` |
+//! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `context` `middleware` `job` `client` `backlog` `buffered` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
 //! | one job; all of them; the process | `registry` `processor` `intake` `parts` `worker` |
 
 mod address;
+#[cfg(test)]
+mod arbitrary;
 mod backlog;
 mod buffered;
 mod client;
@@ -41,6 +43,8 @@ mod heartbeat;
 mod inflight;
 mod inspect;
 mod intake;
+#[cfg(any(test, fuzzing))]
+pub mod invariants;
 mod job;
 mod keys;
 mod lifecycle;
@@ -52,7 +56,9 @@ mod poller;
 mod process;
 mod processor;
 mod queues;
+mod readable;
 mod reaper;
+mod records;
 mod redis;
 mod refusals;
 mod registry;

@@ -4,11 +4,18 @@
 //! client survive a retry, and Ruby's own re-encoding finds the same bytes again. That is why
 //! the fields are raw JSON and never go through a number type.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
+
+use super::readable::{DEEPEST, deeper_than, readable};
+
+/// Sidekiq's jids have 24 characters.
+const LONGEST_JID: usize = 200;
 
 /// A job on its way through Redis: its fields in their order, each as raw JSON.
 #[derive(Clone, Debug)]
@@ -33,9 +40,10 @@ impl Payload {
         payload
     }
 
-    /// Reads a payload; an error if it is no JSON object in UTF-8.
+    /// Reads a payload; an error if it is no JSON object in UTF-8, or nested more than 100 deep,
+    /// which no Ruby reader would take. The error repeats nothing of what is there.
     pub fn parse(bytes: &[u8]) -> Result<Payload, serde_json::Error> {
-        serde_json::from_str(utf8(bytes)?)
+        serde_json::from_str(readable(bytes)?)
     }
 
     /// The queue to push to.
@@ -84,6 +92,16 @@ impl Payload {
         Some(raw.get())
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|(name, raw)| (name.as_str(), raw.get()))
+    }
+
+    /// Whether it would be nested too deep to be read again.
+    pub(crate) fn too_deep(&self) -> bool {
+        self.fields.iter().any(|(_, raw)| deeper_than(raw.get(), DEEPEST - 1))
+    }
+
     /// Compact JSON, fields in their order.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).unwrap_or_default()
@@ -112,11 +130,19 @@ impl<'de> Deserialize<'de> for Payload {
                 f.write_str("a job: a JSON object")
             }
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Payload, M::Error> {
-                let mut payload = Payload { fields: Vec::with_capacity(12) };
-                while let Some((name, raw)) = map.next_entry()? {
-                    payload.put(name, raw); // a repeated name: the last one counts, as in Ruby
+                let mut fields: Vec<(String, Box<RawValue>)> = Vec::with_capacity(12);
+                let mut places = HashMap::<String, usize>::with_capacity(12);
+                while let Some((name, raw)) = map.next_entry::<String, _>()? {
+                    // a repeated name: the last one counts, as in Ruby
+                    match places.entry(name.clone()) {
+                        Entry::Occupied(place) => fields[*place.get()].1 = raw,
+                        Entry::Vacant(place) => {
+                            place.insert(fields.len());
+                            fields.push((name, raw));
+                        }
+                    }
                 }
-                Ok(payload)
+                Ok(Payload { fields })
             }
         }
         deserializer.deserialize_map(Fields)
@@ -132,22 +158,29 @@ pub(crate) struct Head<'a> {
     pub(crate) args: Option<&'a str>,
     retry_count: Option<&'a str>,
     retry: Option<&'a str>,
+    retry_for: Option<&'a str>,
+    failed_at: Option<&'a str>,
 }
 
 impl<'a> Head<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Head<'a>, serde_json::Error> {
-        serde_json::from_str(utf8(bytes)?)
+        serde_json::from_str(readable(bytes)?)
     }
 
     /// Failures so far: `retry_count` is 0 after the first one.
     pub(crate) fn failures(&self) -> u32 {
-        let count = self.retry_count.and_then(|raw| serde_json::from_str::<u32>(raw).ok());
-        count.map_or(0, |count| count.saturating_add(1))
+        let count = self.retry_count.and_then(|raw| serde_json::from_str::<u64>(raw).ok());
+        count.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1))
     }
 
     /// The `retry` field if it is there and makes sense.
     pub(crate) fn retry(&self) -> Option<RetryField> {
         self.retry.and_then(RetryField::parse)
+    }
+
+    /// How long it may be tried again, and since when it fails, if either is known.
+    pub(crate) fn retry_for(&self) -> (Option<f64>, Option<f64>) {
+        (seconds(self.retry_for), first_failure(self.failed_at))
     }
 }
 
@@ -169,6 +202,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Head<'a> {
                         "retry" => head.retry = Some(map.next_value::<&'de RawValue>()?.get()),
                         "retry_count" => {
                             head.retry_count = Some(map.next_value::<&'de RawValue>()?.get());
+                        }
+                        "retry_for" => {
+                            head.retry_for = Some(map.next_value::<&'de RawValue>()?.get());
+                        }
+                        "failed_at" => {
+                            head.failed_at = Some(map.next_value::<&'de RawValue>()?.get());
                         }
                         _ => drop(map.next_value::<IgnoredAny>()?),
                     }
@@ -201,13 +240,30 @@ impl RetryField {
     }
 }
 
+/// A number of seconds, whatever it stands for.
+pub(crate) fn seconds(raw: Option<&str>) -> Option<f64> {
+    raw.and_then(|raw| serde_json::from_str(raw).ok())
+}
+
+/// `failed_at` in seconds. Sidekiq 8 writes integer milliseconds, everyone else seconds.
+pub(crate) fn first_failure(raw: Option<&str>) -> Option<f64> {
+    let number = seconds(raw)?;
+    let integer = !raw?.contains(['.', 'e', 'E']);
+    Some(if integer && number >= 1e11 { number / 1e3 } else { number })
+}
+
 /// What a job is known by: its jid, or, for one that a client pushed without, a name made from
-/// its bytes.
+/// its bytes. A jid that would fill keys and log lines with itself gets a short name too.
 pub(crate) fn known_as(raw: &[u8], jid: Option<&str>) -> String {
     match jid {
+        Some(jid) if jid.len() > LONGEST_JID => fingerprint(jid.as_bytes()),
         Some(jid) if !jid.is_empty() => jid.to_owned(),
-        _ => hex(&ring::digest::digest(&ring::digest::SHA256, raw).as_ref()[..12]),
+        _ => fingerprint(raw),
     }
+}
+
+fn fingerprint(bytes: &[u8]) -> String {
+    hex(&ring::digest::digest(&ring::digest::SHA256, bytes).as_ref()[..12])
 }
 
 /// 24 lower-case hex digits from 12 random bytes, as Sidekiq's.
@@ -242,51 +298,5 @@ fn text(raw: &str) -> Option<String> {
     serde_json::from_str(raw).ok()
 }
 
-fn utf8(bytes: &[u8]) -> Result<&str, serde_json::Error> {
-    std::str::from_utf8(bytes).map_err(serde::de::Error::custom)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn foreign_bytes_survive() {
-        let raw = br#"{"class":"A","args":[1180591620717411303424,1.0,1e-7,{}],"z":[],"cattr":{"a":1.50},"jid":"x"}"#;
-        let mut payload = Payload::parse(raw).unwrap();
-        assert_eq!(payload.to_bytes(), raw);
-        payload.set("error_message", "é/\n");
-        payload.set("failed_at", Seconds(1_700_000_000.0));
-        let text = String::from_utf8(payload.to_bytes()).unwrap();
-        assert!(text.starts_with(std::str::from_utf8(&raw[..raw.len() - 1]).unwrap()));
-        assert!(text.ends_with(r#","error_message":"é/\n","failed_at":1700000000.0}"#), "{text}");
-    }
-
-    #[test]
-    fn the_last_of_repeated_names_counts() {
-        let payload = Payload::parse(br#"{"a":1,"b":2,"a":3}"#).unwrap();
-        assert_eq!(payload.to_bytes(), br#"{"a":3,"b":2}"#);
-    }
-
-    #[test]
-    fn odd_types_are_as_good_as_absent() {
-        let head = Head::parse(br#"{"class":7,"jid":null,"retry":"x","retry_count":-1,"args":[]}"#);
-        let head = head.unwrap();
-        assert_eq!((head.class.as_deref(), head.jid.as_deref()), (None, None));
-        assert_eq!((head.retry(), head.failures(), head.args), (None, 0, Some("[]")));
-    }
-
-    #[test]
-    fn no_object_is_no_payload() {
-        for bad in [&b"[]"[..], b"", b"{", b"{}x", b"\"a\"", b"{\"a\":\xff}", b"null"] {
-            assert!(Payload::parse(bad).is_err() && Head::parse(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn jids_look_like_sidekiqs() {
-        let jid = new_jid();
-        assert!(jid.len() == 24 && jid.bytes().all(|b| b.is_ascii_hexdigit()), "{jid}");
-        assert_ne!(jid, new_jid());
-    }
-}
+mod tests;

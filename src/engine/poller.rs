@@ -13,8 +13,11 @@ use super::redis::Redis;
 use super::scripts;
 
 const SETS: [&str; 2] = [keys::RETRY, keys::SCHEDULE];
-/// Members per script call.
+/// Members per script call: few at first, and more while they turn out to be small.
+const FIRST_PAGE: usize = 4;
 const PAGE: usize = 100;
+/// Bytes per page, about.
+const PAGE_BYTES: usize = 4 << 20;
 /// The random place is not beyond this: the server walks there member by member (8 ms to the
 /// 250,000th).
 const FARTHEST: usize = 1_000;
@@ -56,9 +59,14 @@ fn due(next: Option<f64>, now: f64) -> Instant {
 /// share the work.
 async fn pass(redis: &Redis) -> RedisResult<(Option<f64>, u64)> {
     loop {
-        let now = redis.clock().now();
-        for set in SETS {
-            promote(redis, set, now).await?;
+        // page by page in turn, so that many in one set do not hold up the other
+        let mut pages = SETS.map(|_| FIRST_PAGE);
+        let mut moving = true;
+        while moving {
+            moving = false;
+            for (set, page) in SETS.into_iter().zip(&mut pages) {
+                moving |= promote(redis, set, page).await?;
+            }
         }
         // plain reads, so that the server tells us of changes
         let mut first = pipe();
@@ -75,44 +83,59 @@ async fn pass(redis: &Redis) -> RedisResult<(Option<f64>, u64)> {
     }
 }
 
-async fn promote(redis: &Redis, set: &str, now: f64) -> RedisResult<()> {
-    loop {
-        let members = due_members(redis, set, now).await?;
-        if members.is_empty() {
-            return Ok(());
-        }
-        let jobs: Vec<_> = members.iter().map(|member| ready(member, now)).collect();
-        let mut script = scripts::PROMOTE.prepare_invoke();
-        script.arg(set).arg(keys::QUEUES).arg(keys::QUEUE_PREFIX).arg(keys::DEAD).arg(now);
-        for (member, (payload, queue)) in members.iter().zip(&jobs) {
-            script.arg(member).arg(payload).arg(queue);
-        }
-        let moved = redis.connection().await?.run::<()>(&script).await;
-        jobs.iter().for_each(|(_, queue)| redis.wakes().pushed(queue));
-        moved?;
+/// Moves a page of what is due; false if nothing is.
+async fn promote(redis: &Redis, set: &str, page: &mut usize) -> RedisResult<bool> {
+    let now = redis.clock().now();
+    let members = due_members(redis, set, now, *page).await?;
+    if members.is_empty() {
+        return Ok(false);
     }
+    *page = next_page(*page, &members);
+    let jobs: Vec<_> = members.iter().map(|member| ready(set, member, now)).collect();
+    let mut script = scripts::PROMOTE.prepare_invoke();
+    script.arg(set).arg(keys::QUEUES).arg(keys::QUEUE_PREFIX).arg(keys::DEAD).arg(now);
+    script.arg(keys::COUNTERS).arg(now - keys::DEAD_TTL.as_secs_f64()).arg(-keys::DEAD_MAX);
+    for (member, (payload, queue)) in members.iter().zip(&jobs) {
+        script.arg(member).arg(payload).arg(queue);
+    }
+    let moved = redis.connection().await?.run::<(u64, u64)>(&script).await;
+    jobs.iter().for_each(|(_, queue)| redis.wakes().pushed(queue));
+    let (_, trimmed) = moved?;
+    if trimmed > 0 {
+        tracing::warn!(jobs = trimmed, "the dead set was full or held very old jobs: trimmed");
+    }
+    Ok(true)
 }
 
 /// A page of due members, from a random place among them if there are more: several processes
 /// that begin at the same member would do the same work.
-async fn due_members(redis: &Redis, set: &str, now: f64) -> RedisResult<Vec<Vec<u8>>> {
+async fn due_members(redis: &Redis, set: &str, now: f64, page: usize) -> RedisResult<Vec<Vec<u8>>> {
     let mut count = cmd("ZCOUNT");
     count.arg(set).arg("-inf").arg(now);
     let due: usize = redis.query(&count).await?;
     if due == 0 {
         return Ok(Vec::new());
     }
-    let offset = fastrand::usize(..=due.saturating_sub(PAGE).min(FARTHEST));
-    let mut page = cmd("ZRANGE");
-    page.arg(set).arg("-inf").arg(now).arg("BYSCORE").arg("LIMIT").arg(offset).arg(PAGE);
-    redis.query(&page).await
+    let offset = fastrand::usize(..=due.saturating_sub(page).min(FARTHEST));
+    let mut range = cmd("ZRANGE");
+    range.arg(set).arg("-inf").arg(now).arg("BYSCORE").arg("LIMIT").arg(offset).arg(page);
+    redis.query(&range).await
+}
+
+fn next_page(page: usize, members: &[Vec<u8>]) -> usize {
+    let largest = members.iter().map(Vec::len).max().unwrap_or(0).max(1);
+    (4 * page).min(PAGE).min(PAGE_BYTES / largest).max(1)
 }
 
 /// The payload as it goes to its queue; no queue for what is no job.
-fn ready(member: &[u8], now: f64) -> (Vec<u8>, String) {
-    let Ok(mut payload) = Payload::parse(member) else {
-        tracing::warn!(error.class = super::retry::BAD_JSON, "a due job is no JSON object: buried");
-        return (Vec::new(), String::new());
+fn ready(set: &str, member: &[u8], now: f64) -> (Vec<u8>, String) {
+    let mut payload = match Payload::parse(member) {
+        Ok(payload) => payload,
+        Err(error) => {
+            let (class, bytes) = (super::retry::BAD_JSON, member.len());
+            tracing::warn!(set, bytes, error.class = class, %error, "a due job is none: buried");
+            return (Vec::new(), String::new());
+        }
     };
     payload.set("enqueued_at", Seconds(now));
     let queue = payload.get::<String>("queue").filter(|queue| !queue.is_empty());
@@ -121,14 +144,36 @@ fn ready(member: &[u8], now: f64) -> (Vec<u8>, String) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::arbitrary;
     use super::*;
 
     #[test]
     fn what_goes_where() {
-        let (payload, queue) = ready(br#"{"class":"A","queue":"q","args":[1.0]}"#, 5.0);
+        let (payload, queue) = ready("retry", br#"{"class":"A","queue":"q","args":[1.0]}"#, 5.0);
         assert_eq!(queue, "q");
         assert_eq!(payload, br#"{"class":"A","queue":"q","args":[1.0],"enqueued_at":5.0}"#);
-        assert_eq!(ready(b"{}", 5.0).1, "default");
-        assert_eq!(ready(b"nonsense", 5.0).1, "");
+        assert_eq!(ready("retry", b"{}", 5.0).1, "default");
+        assert_eq!(ready("retry", b"nonsense", 5.0).1, "");
+    }
+
+    #[test]
+    fn what_is_due_goes_somewhere() {
+        arbitrary::rounds(1_000, |rng| {
+            let member = match rng.bool() {
+                true => arbitrary::bytes(rng),
+                false => arbitrary::payload(rng).into_bytes(),
+            };
+            let (payload, queue) = ready("retry", &member, 5.0);
+            assert_eq!(queue.is_empty(), Payload::parse(&member).is_err());
+            assert_eq!(queue.is_empty(), payload.is_empty());
+        });
+    }
+
+    #[test]
+    fn pages_grow_while_their_members_are_small() {
+        assert_eq!(next_page(4, &vec![vec![0; 500]; 4]), 16);
+        assert_eq!(next_page(64, &vec![vec![0; 500]; 64]), PAGE);
+        assert_eq!(next_page(16, &vec![vec![0; 1 << 20]; 2]), 4);
+        assert_eq!(next_page(4, &[vec![0; 5 << 20]]), 1);
     }
 }

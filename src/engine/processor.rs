@@ -15,6 +15,7 @@ use super::inflight::Delivery;
 use super::lifecycle::{Lifecycle, Phase};
 use super::middleware::{Call, Chain};
 use super::payload::{Head, Payload, known_as, new_jid};
+use super::readable::cut;
 use super::registry::{Handler, Handlers, Performing};
 use super::retry::{self, Failure, Fate, Moment, Retry, Stop};
 use super::session::Session;
@@ -65,21 +66,19 @@ impl Processor {
     async fn perform(&self, delivery: &Arc<Delivery>) -> (Option<Retry>, Outcome) {
         let head = match Head::parse(&delivery.raw) {
             Ok(head) => head,
-            Err(error) => return (None, failure(retry::BAD_JSON, error.to_string())),
+            Err(error) => return (None, failure(retry::BAD_JSON, &error.to_string())),
         };
         let class = head.class.clone().unwrap_or_default();
         if class.is_empty() {
-            return (None, failure(retry::BAD_JSON, "`class` is missing, or no text".to_owned()));
+            return (None, failure(retry::BAD_JSON, "`class` is missing, or no text"));
         }
         let id = known_as(&delivery.raw, head.jid.as_deref());
-        let _ = delivery.who.set((class.as_str().into(), id.as_str().into()));
+        let _ = delivery.who.set((cut(&class).into(), id.into()));
         let Some(handler) = self.handlers.get(&class) else {
-            return (
-                None,
-                failure(retry::UNKNOWN_CLASS, format!("uninitialized constant {class}")),
-            );
+            let message = format!("uninitialized constant {class}");
+            return (None, failure(retry::UNKNOWN_CLASS, &message));
         };
-        let last = retry::last_chance(head.retry(), handler.retry, head.failures());
+        let last = retry::last_chance(&head, handler.retry, self.session.redis.clock().now());
         let attempt = head.failures().saturating_add(1);
         let anonymous = head.jid.as_deref().is_none_or(str::is_empty);
         let standing = Standing { attempt, last, anonymous };
@@ -91,8 +90,8 @@ impl Processor {
         let begin = AssertUnwindSafe(|| self.begin(handler, &run, args));
         let outcome = match std::panic::catch_unwind(begin) {
             Ok(Ok(performing)) => timed(performing, &run, limit).await,
-            Ok(Err(error)) => failure(retry::BAD_ARGUMENTS, error.to_string()),
-            Err(panic) => failure(retry::PANIC, panic_text(&*panic)),
+            Ok(Err(error)) => failure(retry::BAD_ARGUMENTS, &error.to_string()),
+            Err(panic) => failure(retry::PANIC, &panic_text(panic)),
         };
         (Some(handler.retry), outcome)
     }
@@ -120,8 +119,8 @@ impl Processor {
             Outcome::Error(error) => match error.downcast_ref::<Stop>() {
                 Some(stop) => self.stopped(delivery, *stop, &error),
                 None => {
-                    let message = format!("{error:#}");
-                    self.failed(delivery, rule, Failure { class: retry::ERROR, message })
+                    let failure = Failure::new(retry::ERROR, &format!("{error:#}"));
+                    self.failed(delivery, rule, failure)
                 }
             },
             Outcome::Failure(failure) => self.failed(delivery, rule, failure),
@@ -145,7 +144,7 @@ impl Processor {
             }
             Stop::Kill => {
                 self.counters.ran(true);
-                let failure = Failure { class: retry::ERROR, message: format!("{error:#}") };
+                let failure = Failure::new(retry::ERROR, &format!("{error:#}"));
                 let payload = retry::buried(&delivery.raw, &delivery.queue, &failure, now);
                 self.report(delivery, &failure, "given up by the job itself: in the dead set");
                 self.counters.event("buried", 1);
@@ -189,10 +188,21 @@ impl Processor {
     }
 
     fn report(&self, delivery: &Delivery, failure: &Failure, what: &str) {
+        if failure.class == retry::BAD_JSON {
+            // there may be no more to go by than where it was and what its place in the text is
+            tracing::warn!(
+                queue = cut(&delivery.queue),
+                bytes = delivery.raw.len(),
+                error.class = failure.class,
+                error = failure.message,
+                "no job can be made of this payload: in the dead set"
+            );
+            return;
+        }
         tracing::warn!(
             job.class = delivery.class(),
             job.jid = delivery.jid(),
-            queue = &*delivery.queue,
+            queue = cut(&delivery.queue),
             error.class = failure.class,
             error = failure.message,
             "{what}"
@@ -211,8 +221,7 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let aborted = self.processor.aborting.load(Ordering::Acquire);
         if !self.delivery.finished() && !aborted {
-            let message = "the job panicked while it was dropped".to_owned();
-            let failure = Failure { class: retry::PANIC, message };
+            let failure = Failure::new(retry::PANIC, "the job panicked while it was dropped");
             let fate = self.processor.failed(self.delivery, None, failure);
             self.processor.finisher.finish(self.delivery.clone(), fate);
         }
@@ -232,7 +241,8 @@ async fn timed(performing: Performing, run: &Run, limit: Option<Duration>) -> Ou
             () = sleep_until(run.last_seen() + limit) => {
                 if run.last_seen() + limit <= Instant::now() {
                     let seconds = limit.as_secs_f64();
-                    return failure(retry::TIMEOUT, format!("no end and no checkpoint within {seconds} s"));
+                    let message = format!("no end and no checkpoint within {seconds} s");
+                    return failure(retry::TIMEOUT, &message);
                 }
             }
         }
@@ -245,17 +255,21 @@ fn ended(result: Caught, run: &Run) -> Outcome {
     match result {
         Ok(Ok(())) => Outcome::Success { iterated: run.iterated() },
         Ok(Err(error)) => Outcome::Error(error),
-        Err(panic) => failure(retry::PANIC, panic_text(&*panic)),
+        Err(panic) => failure(retry::PANIC, &panic_text(panic)),
     }
 }
 
-fn failure(class: &'static str, message: String) -> Outcome {
-    Outcome::Failure(Failure { class, message })
+fn failure(class: &'static str, message: &str) -> Outcome {
+    Outcome::Failure(Failure::new(class, message))
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    // anything can be thrown, also what panics again when it goes, and again
+    if let Err(again) = std::panic::catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(again);
+    }
     text.unwrap_or_else(|| "a panic without words".to_owned())
 }
 

@@ -1,7 +1,10 @@
 //! `QUEUES`: which queues, in which order. Pure: text in, names out.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
+
+use super::keys;
 
 /// A parsed `QUEUES` value: `critical:5,default:2,*,!low*`.
 ///
@@ -26,6 +29,7 @@ struct Entry {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Resolved {
     pub(crate) name: String,
+    pub(crate) key: String,
     pub(crate) weight: u32,
 }
 
@@ -88,19 +92,22 @@ impl QueueList {
     pub(crate) fn resolve(&self, known: &[String]) -> Vec<Resolved> {
         let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
         known.sort_unstable();
-        let named = |name: &str| self.entries.iter().any(|entry| entry.pattern == name);
-        let mut resolved: Vec<Resolved> = Vec::new();
+        let patterns = self.entries.iter().map(|entry| &*entry.pattern);
+        let named: HashSet<&str> = patterns.filter(|pattern| !is_glob(pattern)).collect();
+        let mut taken: HashSet<&str> = HashSet::with_capacity(known.len());
+        let mut resolved: Vec<Resolved> = Vec::with_capacity(known.len());
         for Entry { pattern, weight } in &self.entries {
             let names: Vec<&str> = if is_glob(pattern) {
-                let matching = known.iter().filter(|name| glob(pattern, name) && !named(name));
-                matching.copied().collect()
+                let matching = known.iter().filter(|name| glob(pattern, name));
+                matching.copied().filter(|name| !named.contains(name)).collect()
             } else {
                 vec![pattern]
             };
             for name in names {
                 let excluded = self.excluded.iter().any(|pattern| glob(pattern, name));
-                if !excluded && !resolved.iter().any(|queue| queue.name == name) {
-                    resolved.push(Resolved { name: name.to_owned(), weight: *weight });
+                if !excluded && taken.insert(name) {
+                    let (name, key) = (name.to_owned(), keys::queue(name));
+                    resolved.push(Resolved { name, key, weight: *weight });
                 }
             }
         }
@@ -137,19 +144,30 @@ fn is_glob(pattern: &str) -> bool {
     pattern.contains(['*', '?'])
 }
 
+/// After a mismatch only the last `*` needs to take in one character more: names are made by
+/// strangers, and trying every way to match could take for ever.
 fn glob(pattern: &str, name: &str) -> bool {
-    let mut pattern_chars = pattern.chars();
-    match pattern_chars.next() {
-        None => name.is_empty(),
-        Some('*') => {
-            let rest = pattern_chars.as_str();
-            name.char_indices().any(|(at, _)| glob(rest, &name[at..])) || glob(rest, "")
-        }
-        Some(wanted) => {
-            let mut name_chars = name.chars();
-            let found = name_chars.next();
-            found.is_some_and(|c| wanted == '?' || wanted == c)
-                && glob(pattern_chars.as_str(), name_chars.as_str())
+    let (mut pattern, mut name) = (pattern.chars(), name.chars());
+    let mut last_star = None;
+    loop {
+        let (mut more_pattern, mut more_name) = (pattern.clone(), name.clone());
+        match (more_pattern.next(), more_name.next()) {
+            (Some('*'), _) => {
+                last_star = Some((more_pattern.clone(), name.clone()));
+                pattern = more_pattern;
+            }
+            (Some(wanted), Some(c)) if wanted == '?' || wanted == c => {
+                (pattern, name) = (more_pattern, more_name);
+            }
+            (None, None) => return true,
+            _ => {
+                let Some((after_star, mut taken)) = last_star.take() else { return false };
+                if taken.next().is_none() {
+                    return false;
+                }
+                (pattern, name) = (after_star.clone(), taken.clone());
+                last_star = Some((after_star, taken));
+            }
         }
     }
 }
@@ -176,6 +194,17 @@ mod tests {
         assert_eq!(served("mail?,x*", &["mail", "mail1", "xy", "yx"]), "mail1 xy");
         assert_eq!(served("a,!a", &[]), "");
         assert_eq!(served("critical:5,*", &["a"]), "critical a");
+        assert_eq!(served("a*,*", &["a*", "*", "b"]), "a* * b");
+    }
+
+    #[test]
+    fn globs() {
+        let matching = [("*", ""), ("a*b*c", "axxbxbc"), ("*é?", "aéb"), ("**", "x"), ("a*", "a")];
+        assert!(matching.iter().all(|(pattern, name)| glob(pattern, name)));
+        let others =
+            [("", "a"), ("?", ""), ("a*b", "ab c"), ("*a", "ab"), ("a?", "a"), ("b*", "a")];
+        assert!(!others.iter().any(|(pattern, name)| glob(pattern, name)));
+        assert!(!glob("*a*a*a*a*a*a*a*a*b", &"a".repeat(10_000)));
     }
 
     #[test]
@@ -195,5 +224,19 @@ mod tests {
         }
         let share = f64::from(first[0]) / f64::from(rounds);
         assert!((share - 0.75).abs() < 0.03, "{share}"); // ten standard deviations
+    }
+
+    #[test]
+    fn what_is_accepted_is_shown_as_it_was_meant() {
+        let words = ["critical", "low_2", "*", "?", ":", ":5", ",", ",", "!", " ", "a:b", ":0"];
+        super::super::arbitrary::rounds(2_000, |rng| {
+            let text = super::super::arbitrary::words(rng, &words);
+            let Ok(list) = text.parse::<QueueList>() else { return };
+            assert_eq!(list.to_string().parse(), Ok(list.clone()), "{text:?}");
+            let known: Vec<String> = words.iter().map(|word| word.to_string()).collect();
+            let mut names: Vec<String> = list.resolve(&known).into_iter().map(|q| q.name).collect();
+            names.sort_unstable();
+            assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{text:?}");
+        });
     }
 }

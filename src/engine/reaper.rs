@@ -13,13 +13,11 @@ use super::heartbeat::Pulse;
 use super::inflight::{Field, split_record};
 use super::keys;
 use super::payload::{Head, Payload, known_as};
+use super::records;
 use super::rescues::{Rescues, Verdict};
 use super::retry::{Failure, POISON, buried};
 use super::scripts;
 use super::session::Session;
-
-/// Deliveries per step.
-const PAGE: usize = 200;
 
 /// A delivery that outlived its process.
 struct Orphan {
@@ -76,22 +74,25 @@ async fn reap(session: &Session, owner: &str) -> RedisResult<()> {
     }
 }
 
+/// The next ones to take back: newest first, because each goes to the very head of its queue.
 async fn page(session: &Session, owner: &str) -> RedisResult<Vec<Orphan>> {
-    let mut cursor = 0;
-    let mut orphans = Vec::new();
-    loop {
-        let mut scan = cmd("HSCAN");
-        scan.arg(keys::inflight(owner)).arg(cursor).arg("COUNT").arg(PAGE);
-        let (next, records): (u64, Vec<(String, Vec<u8>)>) = session.redis.query(&scan).await?;
-        orphans.extend(records.into_iter().filter_map(|(field, value)| orphan(field, &value)));
-        cursor = next;
-        if cursor == 0 || orphans.len() >= PAGE {
-            break;
+    let (connection, key) = (session.redis.connection().await?, keys::inflight(owner));
+    let mut names = cmd("HKEYS");
+    names.arg(&key);
+    let mut names: Vec<String> = connection.query(&names).await?;
+    names.sort_unstable_by_key(|name| std::cmp::Reverse(Field::parse(name)));
+    let mut at = 0;
+    while at < names.len() {
+        let values = records::read(&connection, &key, &names[at..]).await?;
+        let found = names[at..].iter().zip(&values);
+        let found = found.filter_map(|(name, value)| orphan(name.clone(), value.as_ref()?));
+        let orphans: Vec<Orphan> = found.collect();
+        if !orphans.is_empty() {
+            return Ok(orphans);
         }
+        at += values.len();
     }
-    // newest first, because each goes to the very head of its queue
-    orphans.sort_unstable_by_key(|orphan| std::cmp::Reverse(Field::parse(&orphan.field)));
-    Ok(orphans)
+    Ok(Vec::new())
 }
 
 fn orphan(field: String, value: &[u8]) -> Option<Orphan> {
@@ -151,7 +152,7 @@ async fn bury_poison(
 ) -> RedisResult<bool> {
     let now = session.redis.clock().now();
     let message = format!("the process died {deaths} times while this job ran");
-    let failure = Failure { class: POISON, message };
+    let failure = Failure::new(POISON, &message);
     let payload = buried(&orphan.raw, &orphan.queue, &failure, now);
     let keep = Payload::parse(&orphan.raw).ok().and_then(|payload| payload.get::<bool>("dead"));
     let mut script = scripts::FINISH.prepare_invoke();

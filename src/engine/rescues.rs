@@ -51,14 +51,14 @@ impl Rescues {
                 Verdict::Again(Rescues { count: known.count + 1, ..known })
             }
             Some(known) if known.accused == Some(place(owner, field)) => {
-                Verdict::Bury(known.count + 1)
+                Verdict::Bury(known.count.saturating_add(1))
             }
             Some(innocent) => Verdict::Again(innocent), // it was there, but it never ran
         }
     }
 
     fn last_chance(&self) -> bool {
-        self.count + 1 >= keys::POISON_LIMIT
+        self.count.saturating_add(1) >= keys::POISON_LIMIT
     }
 }
 
@@ -108,5 +108,18 @@ mod tests {
         assert_eq!(accusing("1 1000"), None);
         assert_eq!(accusing("2 1000").unwrap(), "2 1000 host:1:a/7:3");
         assert_eq!(accusing("2 1000 host:9:z/1:1").unwrap(), "2 1000 host:1:a/7:3");
+    }
+
+    #[test]
+    fn no_record_does_harm() {
+        super::super::arbitrary::rounds(1_000, |rng| {
+            let words = ["1", "2", " ", " ", "4294967295", "-9223372036854775808", "host:1:a/7:3"];
+            let record = super::super::arbitrary::words(rng, &words);
+            let judged = verdict(Some(&record), 2_000.0);
+            assert!(!judged.starts_with("0 "), "{record:?}: {judged}");
+            let field = Field::parse(&record).unwrap_or(Field { batch: 7, index: 3 });
+            assert_eq!(Field::parse(&field.to_string()), Some(field));
+            let _ = Rescues::accusing(&record, f64::MAX, "host:1:a", field);
+        });
     }
 }

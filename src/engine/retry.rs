@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::payload::{Payload, RetryField, Seconds};
+use super::payload::{Head, Payload, RetryField, Seconds, first_failure, seconds};
 
 /// How often a failed job is tried again. The pause grows with the fourth power of the attempt:
 /// some 20 s, 30 s, 50 s, … and about three weeks in all for 25 retries.
@@ -54,6 +54,13 @@ pub(crate) struct Failure {
     /// `error_class`: one of a small fixed set, since Rust errors have no class.
     pub(crate) class: &'static str,
     pub(crate) message: String,
+}
+
+impl Failure {
+    /// With a message of reasonable length: it may quote what a stranger sent.
+    pub(crate) fn new(class: &'static str, message: &str) -> Failure {
+        Failure { class, message: message.chars().take(10_000).collect() }
+    }
 }
 
 /// `error_class` of a class that no handler is registered for: what Ruby users look for.
@@ -125,10 +132,23 @@ pub(crate) fn buried(raw: &[u8], queue: &str, failure: &Failure, now: f64) -> Ve
 }
 
 /// Whether a failure now would be the job's last.
-pub(crate) fn last_chance(retry: Option<RetryField>, rule: Retry, failures: u32) -> bool {
-    match limit(retry, Some(rule)) {
+pub(crate) fn last_chance(head: &Head, rule: Retry, now: f64) -> bool {
+    match limit(head.retry(), Some(rule)) {
         None => true,
-        Some(limit) => u64::from(failures) >= limit,
+        Some(limit) => exhausted(limit, u64::from(head.failures()), head.retry_for(), now),
+    }
+}
+
+/// A limit in time, where the payload has one, replaces that in number.
+fn exhausted(
+    limit: u64,
+    failures: u64,
+    (retry_for, failing_since): (Option<f64>, Option<f64>),
+    now: f64,
+) -> bool {
+    match retry_for {
+        Some(seconds) => failing_since.unwrap_or(now) + seconds < now,
+        None => failures >= limit,
     }
 }
 
@@ -154,11 +174,8 @@ fn verdict(
         let never_ran = matches!(failure.class, UNKNOWN_CLASS | BAD_ARGUMENTS);
         return if never_ran { Verdict::Bury } else { Verdict::Drop };
     };
-    let exhausted = match payload.get::<f64>("retry_for") {
-        Some(seconds) => first_failure(payload).unwrap_or(now) + seconds < now,
-        None => failures >= limit,
-    };
-    match (exhausted, payload.get::<bool>("dead")) {
+    let retry_for = (seconds(payload.raw("retry_for")), first_failure(payload.raw("failed_at")));
+    match (exhausted(limit, failures, retry_for, now), payload.get::<bool>("dead")) {
         (false, _) => Verdict::Again,
         (true, Some(false)) => Verdict::Drop,
         (true, _) => Verdict::Bury,
@@ -184,10 +201,10 @@ fn record(payload: &mut Payload, queue: &str, failure: &Failure, now: f64) -> u6
         // equal bytes would collapse into one member of a sorted set
         payload.set("jid", super::payload::new_jid());
     }
-    let queue = payload.get("retry_queue").unwrap_or_else(|| queue.to_owned());
+    let other = payload.get::<String>("retry_queue").filter(|queue| !queue.is_empty());
+    let queue = other.unwrap_or_else(|| queue.to_owned());
     payload.set("queue", queue);
-    let message: String = failure.message.chars().take(10_000).collect();
-    payload.set("error_message", message);
+    payload.set("error_message", &failure.message);
     payload.set("error_class", failure.class);
     let count = match payload.get::<u64>("retry_count") {
         Some(count) => {
@@ -203,14 +220,6 @@ fn record(payload: &mut Payload, queue: &str, failure: &Failure, now: f64) -> u6
     count
 }
 
-/// `failed_at` in seconds. Sidekiq 8 writes integer milliseconds, everyone else seconds.
-fn first_failure(payload: &Payload) -> Option<f64> {
-    let number = payload.get::<f64>("failed_at")?;
-    let text = payload.raw("failed_at")?;
-    let integer = !text.contains(['.', 'e', 'E']);
-    Some(if integer && number >= 1e11 { number / 1e3 } else { number })
-}
-
 /// Seconds until the next attempt: the curve of Sidekiq 8.
 fn pause(count: u64, dice: f64) -> f64 {
     let count = count as f64;
@@ -218,92 +227,4 @@ fn pause(count: u64, dice: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: f64 = 1_700_000_000.0;
-
-    fn fate(raw: &str, rule: Option<Retry>, class: &'static str) -> Fate {
-        let failure = Failure { class, message: "boom".into() };
-        failed(raw.as_bytes(), "q", rule, &failure, &Moment { now: NOW, dice: 0.0 })
-    }
-
-    fn name(fate: &Fate) -> &'static str {
-        match fate {
-            Fate::Retry { .. } => "retry",
-            Fate::Dead { .. } => "dead",
-            Fate::Discard => "discard",
-            _ => "other",
-        }
-    }
-
-    #[test]
-    fn who_is_tried_again() {
-        let table = [
-            (r#"{"class":"A","args":[],"jid":"1"}"#, Some(Retry::Default), ERROR, "retry"),
-            (r#"{"retry":true}"#, Some(Retry::Times(0)), ERROR, "retry"),
-            (r#"{"retry":true,"retry_count":23}"#, None, ERROR, "retry"),
-            (r#"{"retry":true,"retry_count":24}"#, None, ERROR, "dead"),
-            (r#"{"retry":0}"#, Some(Retry::Default), ERROR, "dead"),
-            (r#"{"retry":1}"#, Some(Retry::Default), ERROR, "retry"),
-            (r#"{"retry":1,"retry_count":0}"#, Some(Retry::Default), ERROR, "dead"),
-            (r#"{"retry":0,"dead":false}"#, Some(Retry::Default), ERROR, "discard"),
-            (r#"{"retry":false}"#, Some(Retry::Default), ERROR, "discard"),
-            (r#"{"retry":false}"#, None, UNKNOWN_CLASS, "dead"),
-            (r#"{"retry":false}"#, Some(Retry::Default), BAD_ARGUMENTS, "dead"),
-            (r#"{}"#, Some(Retry::Never), ERROR, "discard"),
-            (r#"{}"#, Some(Retry::Times(0)), ERROR, "dead"),
-            (r#"{}"#, None, UNKNOWN_CLASS, "retry"),
-            (r#"{"retry":true,"retry_for":60}"#, None, ERROR, "retry"),
-            (
-                r#"{"retry":true,"retry_for":60,"retry_count":0,"failed_at":1699999000.5}"#,
-                None,
-                ERROR,
-                "dead",
-            ),
-            (
-                r#"{"retry":true,"retry_for":60,"retry_count":0,"failed_at":1699999990000}"#,
-                None,
-                ERROR,
-                "retry",
-            ),
-            ("nonsense", None, BAD_JSON, "dead"),
-        ];
-        for (raw, rule, class, expected) in table {
-            assert_eq!(name(&fate(raw, rule, class)), expected, "{raw} {rule:?} {class}");
-        }
-    }
-
-    #[test]
-    fn what_is_written() {
-        let raw = r#"{"class":"A","args":[1.0],"jid":"1","queue":"old","cattr":{"x":1}}"#;
-        let Fate::Retry { at, payload } = fate(raw, None, ERROR) else { panic!() };
-        assert_eq!(at, NOW + 15.0);
-        let first = r#"{"class":"A","args":[1.0],"jid":"1","queue":"q","cattr":{"x":1},"error_message":"boom","error_class":"Error","failed_at":1700000000.0,"retry_count":0}"#;
-        assert_eq!(String::from_utf8(payload).unwrap(), first);
-        let Fate::Retry { at, payload } = fate(first, None, ERROR) else { panic!() };
-        assert_eq!(at, NOW + 16.0);
-        assert!(
-            String::from_utf8(payload)
-                .unwrap()
-                .ends_with(r#""retry_count":1,"retried_at":1700000000.0}"#)
-        );
-    }
-
-    #[test]
-    fn a_retry_queue_and_a_missing_jid() {
-        let Fate::Retry { payload, .. } = fate(r#"{"retry_queue":"slow"}"#, None, ERROR) else {
-            panic!()
-        };
-        let payload = Payload::parse(&payload).unwrap();
-        assert_eq!(payload.get::<String>("queue").unwrap(), "slow");
-        assert_eq!(payload.jid().len(), 24);
-    }
-
-    #[test]
-    fn the_curve() {
-        assert_eq!(pause(0, 0.999), 24.0);
-        assert_eq!(pause(10, 0.0), 10_015.0);
-        assert!(last_chance(None, Retry::Times(1), 1) && !last_chance(None, Retry::Times(1), 0));
-    }
-}
+mod tests;

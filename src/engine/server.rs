@@ -133,4 +133,14 @@ mod tests {
         );
         assert!(info.not_ready().is_some());
     }
+
+    #[test]
+    fn no_reply_does_harm() {
+        let words = ["redis_version", "valkey_version", ":", ":", "\r\n", "7.", ".", "role", "é"];
+        super::super::arbitrary::rounds(1_000, |rng| {
+            let info = ServerInfo::parse(&super::super::arbitrary::words(rng, &words));
+            assert!(!info.summary().is_empty());
+            let _ = (info.too_old(), info.not_ready());
+        });
+    }
 }

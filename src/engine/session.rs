@@ -17,6 +17,7 @@ use super::errors::breaks_connection;
 use super::inflight::{Delivery, Field, Inflight};
 use super::keys;
 use super::process::{Process, Vitals};
+use super::records;
 use super::redis::Redis;
 use super::scripts;
 
@@ -161,17 +162,15 @@ impl Session {
         connection: &Connection,
         fields: &[Field],
     ) -> RedisResult<Vec<Arc<Delivery>>> {
+        let names: Vec<String> = fields.iter().map(Field::to_string).collect();
         let mut adopted = Vec::with_capacity(fields.len());
-        for fields in fields.chunks(100) {
-            let mut read = cmd("HMGET");
-            read.arg(&self.inflight_key);
-            for field in fields {
-                read.arg(field.to_string());
-            }
-            let values: Vec<Option<Vec<u8>>> = connection.query(&read).await?;
-            let found = fields.iter().zip(values);
-            let found = found.filter_map(|(field, value)| Delivery::from_record(*field, &value?));
-            adopted.extend(found);
+        let mut at = 0;
+        while at < fields.len() {
+            let values = records::read(connection, &self.inflight_key, &names[at..]).await?;
+            let found = fields[at..].iter().zip(&values);
+            let found = found.map(|(field, value)| Delivery::from_record(*field, value.as_ref()?));
+            adopted.extend(found.flatten());
+            at += values.len();
         }
         adopted.sort_unstable_by_key(|delivery| delivery.field);
         Ok(adopted)

@@ -38,10 +38,14 @@ mod flow; // enqueue, run, retry, schedule: the calm case
 mod footprint; // connections, and what an idle worker sends
 mod freeze; // SIGSTOP for longer than the record lives
 mod full_redis; // maxmemory reached, nothing evicted
+mod hostile; // payloads that were made to do harm
+mod job_faults; // jobs that panic, hang, come in crowds
+mod large_jobs; // 5 MB each, several at once
 mod late_requests; // the server sees a request long after the worker gave it up
 mod limits; // no connections left, no memory, idle ones closed
 mod lines; // what the log says of outages
 mod lost_replies; // the server executes a step and the worker never learns of it
+mod odd_queues; // names with every odd character, and ten thousand of them
 mod outage; // the first one back leaves the others alone
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod refusals; // Redis is there and says no

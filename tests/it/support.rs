@@ -3,16 +3,17 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncCommands, FromRedisValue};
+use redis::{AsyncCommands, AsyncConnectionConfig, FromRedisValue};
 use roustabout::engine::{
     Client, Exit, Lifecycle, Redis, RedisOptions, Registry, TlsVerify, Worker, WorkerOptions,
 };
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
+use tracing::Dispatch;
 
 /// How long anything in a test may take before the test gives up: generous, since machines are
 /// shared; nothing is asserted about speed.
@@ -90,7 +91,10 @@ impl Server {
     /// A plain connection to look and meddle with.
     pub async fn connect(&self) -> MultiplexedConnection {
         let client = redis::Client::open(self.url()).expect("a URL");
-        client.get_multiplexed_async_connection().await.expect("a connection")
+        // not the crate's half a second: a test's own thread may be busy with its jobs
+        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let connection = client.get_multiplexed_async_connection_with_config(&patient).await;
+        connection.expect("a connection")
     }
 
     /// Runs one command, words separated by blanks.
@@ -189,6 +193,48 @@ impl Diary {
 
     pub fn count(&self, line: &str) -> usize {
         self.lines().iter().filter(|other| *other == line).count()
+    }
+}
+
+/// What this thread logs from now on, as the programs would write it. (Only what runs on the
+/// test's own thread: `#[tokio::test]` without threads, and without the heartbeat's.)
+#[derive(Clone, Default)]
+pub struct Log {
+    bytes: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Log {
+    pub fn catch() -> (Log, tracing::subscriber::DefaultGuard) {
+        // with only one subscriber in the process, tracing asks the thread that comes to a line
+        // first, perhaps another test's, whether anybody wants it: so there are always two
+        static SECOND: LazyLock<Dispatch> =
+            LazyLock::new(|| Dispatch::new(tracing_subscriber::fmt().finish()));
+        LazyLock::force(&SECOND);
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false);
+        let subscriber = subscriber.with_writer(move || writer.clone()).finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub fn lines(&self) -> Vec<String> {
+        let bytes = self.bytes.lock().expect("no panic");
+        String::from_utf8(bytes.clone()).expect("UTF-8").lines().map(str::to_owned).collect()
+    }
+
+    pub fn count(&self, words: &str) -> usize {
+        self.lines().iter().filter(|line| line.contains(words)).count()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.bytes.lock().expect("no panic").extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

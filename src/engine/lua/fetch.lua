@@ -1,18 +1,19 @@
 -- Takes jobs from the queues in the order of KEYS and records each in the process's in-flight
 -- hash, in one step. Nothing else is in KEYS: on Redis 7.0 a read inside a script arms the
 -- tracking of all its KEYS, and these are exactly the keys to be woken by.
--- ARGV: identity, lease, in-flight hash, batch, jobs at most, jobs per step, bytes at most,
---       rescues hash, then the bare names of the queues
+-- ARGV: identity, lease, in-flight hash, batch, jobs at most, jobs in the first step and in any,
+--       bytes at most, rescues hash, then the bare names of the queues
 -- returns: false if the lease is not ours; else 1 if all queues were found empty (0 if not),
 --          1 if there are rescues to look up, then for each taking: index into KEYS, number of
 --          jobs, their payloads
 local identity, lease, inflight, batch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local left, step, budget = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local left, step, longest = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local budget, largest = tonumber(ARGV[8]), 1
 if redis.call('HGET', identity, 'lease') ~= lease then return false end
 
 local reply, serial = { 0, 0 }, 0
 for k, key in ipairs(KEYS) do
-  local name = ARGV[8 + k]
+  local name = ARGV[9 + k]
   while left > 0 and budget > 0 do
     local jobs = redis.pcall('RPOP', key, math.min(left, step))
     if not jobs then break end -- empty: on to the next
@@ -27,7 +28,7 @@ for k, key in ipairs(KEYS) do
     for i, raw in ipairs(jobs) do
       record[2 * i - 1] = batch .. ':' .. (serial + i)
       record[2 * i] = #name .. ':' .. name .. raw
-      budget = budget - #raw
+      budget, largest = budget - #raw, math.max(largest, #raw)
     end
     local kept = redis.pcall('HSET', inflight, unpack(record))
     if type(kept) == 'table' and kept.err then
@@ -38,10 +39,12 @@ for k, key in ipairs(KEYS) do
     serial, left = serial + #jobs, left - #jobs
     reply[#reply + 1], reply[#reply + 2] = k, #jobs
     for _, raw in ipairs(jobs) do reply[#reply + 1] = raw end
+    -- few at first, and more while they turn out to be small: sizes are known when it is too late
+    step = math.max(1, math.min(4 * step, longest, math.floor(budget / largest)))
   end
 end
 
-if serial > 0 then reply[2] = redis.call('EXISTS', ARGV[8]) end
+if serial > 0 then reply[2] = redis.call('EXISTS', ARGV[9]) end
 -- one read over all keys, and only when nothing is left in them: it arms the tracking
 if left > 0 and budget > 0 then
   redis.call('EXISTS', unpack(KEYS))

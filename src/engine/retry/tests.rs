@@ -1,0 +1,99 @@
+//! Who is tried again, when, and what is written down.
+
+use super::*;
+
+const NOW: f64 = 1_700_000_000.0;
+
+fn fate(raw: &str, rule: Option<Retry>, class: &'static str) -> Fate {
+    let failure = Failure { class, message: "boom".into() };
+    failed(raw.as_bytes(), "q", rule, &failure, &Moment { now: NOW, dice: 0.0 })
+}
+
+fn name(fate: &Fate) -> &'static str {
+    match fate {
+        Fate::Retry { .. } => "retry",
+        Fate::Dead { .. } => "dead",
+        Fate::Discard => "discard",
+        _ => "other",
+    }
+}
+
+#[test]
+fn who_is_tried_again() {
+    let table = [
+        (r#"{"class":"A","args":[],"jid":"1"}"#, Some(Retry::Default), ERROR, "retry"),
+        (r#"{"retry":true}"#, Some(Retry::Times(0)), ERROR, "retry"),
+        (r#"{"retry":true,"retry_count":23}"#, None, ERROR, "retry"),
+        (r#"{"retry":true,"retry_count":24}"#, None, ERROR, "dead"),
+        (r#"{"retry":0}"#, Some(Retry::Default), ERROR, "dead"),
+        (r#"{"retry":1}"#, Some(Retry::Default), ERROR, "retry"),
+        (r#"{"retry":1,"retry_count":0}"#, Some(Retry::Default), ERROR, "dead"),
+        (r#"{"retry":0,"dead":false}"#, Some(Retry::Default), ERROR, "discard"),
+        (r#"{"retry":false}"#, Some(Retry::Default), ERROR, "discard"),
+        (r#"{"retry":false}"#, None, UNKNOWN_CLASS, "dead"),
+        (r#"{"retry":false}"#, Some(Retry::Default), BAD_ARGUMENTS, "dead"),
+        (r#"{}"#, Some(Retry::Never), ERROR, "discard"),
+        (r#"{}"#, Some(Retry::Times(0)), ERROR, "dead"),
+        (r#"{}"#, None, UNKNOWN_CLASS, "retry"),
+        (r#"{"retry":true,"retry_for":60}"#, None, ERROR, "retry"),
+        (
+            r#"{"retry":true,"retry_for":60,"retry_count":0,"failed_at":1699999000.5}"#,
+            None,
+            ERROR,
+            "dead",
+        ),
+        (
+            r#"{"retry":true,"retry_for":60,"retry_count":0,"failed_at":1699999990000}"#,
+            None,
+            ERROR,
+            "retry",
+        ),
+        ("nonsense", None, BAD_JSON, "dead"),
+    ];
+    for (raw, rule, class, expected) in table {
+        assert_eq!(name(&fate(raw, rule, class)), expected, "{raw} {rule:?} {class}");
+    }
+}
+
+#[test]
+fn what_is_written() {
+    let raw = r#"{"class":"A","args":[1.0],"jid":"1","queue":"old","cattr":{"x":1}}"#;
+    let Fate::Retry { at, payload } = fate(raw, None, ERROR) else { panic!() };
+    assert_eq!(at, NOW + 15.0);
+    let first = r#"{"class":"A","args":[1.0],"jid":"1","queue":"q","cattr":{"x":1},"error_message":"boom","error_class":"Error","failed_at":1700000000.0,"retry_count":0}"#;
+    assert_eq!(String::from_utf8(payload).unwrap(), first);
+    let Fate::Retry { at, payload } = fate(first, None, ERROR) else { panic!() };
+    assert_eq!(at, NOW + 16.0);
+    assert!(
+        String::from_utf8(payload)
+            .unwrap()
+            .ends_with(r#""retry_count":1,"retried_at":1700000000.0}"#)
+    );
+}
+
+#[test]
+fn a_retry_queue_and_a_missing_jid() {
+    let Fate::Retry { payload, .. } = fate(r#"{"retry_queue":"slow"}"#, None, ERROR) else {
+        panic!()
+    };
+    let payload = Payload::parse(&payload).unwrap();
+    assert_eq!(payload.get::<String>("queue").unwrap(), "slow");
+    assert_eq!(payload.jid().len(), 24);
+}
+
+#[test]
+fn the_curve() {
+    assert_eq!(pause(0, 0.999), 24.0);
+    assert_eq!(pause(10, 0.0), 10_015.0);
+}
+
+#[test]
+fn the_last_chance() {
+    let last = |raw: &str, rule| last_chance(&Head::parse(raw.as_bytes()).unwrap(), rule, NOW);
+    assert!(last(r#"{"retry_count":0}"#, Retry::Times(1)) && !last("{}", Retry::Times(1)));
+    assert!(last("{}", Retry::Never) && last(r#"{"retry":false}"#, Retry::Default));
+    let limited = r#"{"retry_for":60,"retry_count":0,"failed_at":"#;
+    assert!(last(&format!("{limited}1699999930.5}}"), Retry::Default));
+    assert!(!last(&format!("{limited}1699999950000}}"), Retry::Times(0)));
+    assert!(!last(r#"{"retry_for":60}"#, Retry::Times(0)));
+}
