@@ -195,7 +195,8 @@ impl Finisher {
 
     async fn send_one(&self, lease: &Lease, ending: &Ending) -> RedisResult<Option<Vec<Value>>> {
         let mut script = scripts::FINISH.prepare_invoke();
-        script.arg(&self.session.inflight_key).arg(ending.delivery.field.to_string()).arg("");
+        script.arg(&self.session.inflight_key).arg(ending.delivery.field.to_string());
+        script.arg(&self.session.anyway());
         let now = self.session.redis.clock().now();
         for command in commands(&ending.delivery, &ending.fate, now) {
             script.arg(command.len()).arg(command);

@@ -80,7 +80,8 @@ async fn requeue(
     step: &[Arc<Delivery>],
 ) -> RedisResult<u64> {
     let mut script = scripts::REQUEUE.prepare_invoke();
-    script.arg(&session.inflight_key).arg("").arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
+    script.arg(&session.inflight_key).arg(&session.anyway());
+    script.arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
     script.arg(keys::RESCUES).arg(0);
     for delivery in step.iter().rev() {
         script.arg(delivery.field.to_string()).arg("").arg("");
@@ -92,7 +93,7 @@ async fn leave(connection: &Connection, session: &Session) -> RedisResult<i64> {
     let identity = session.identity();
     let mut script = scripts::LEAVE.prepare_invoke();
     script.arg(identity).arg(&session.inflight_key).arg(keys::OWNERS).arg(keys::PROCESSES);
-    script.arg(0).arg(keys::work(identity)).arg(keys::workers(identity));
+    script.arg(&session.anyway()).arg(keys::work(identity)).arg(keys::workers(identity));
     script.arg(keys::beats(identity));
     connection.run(&script).await
 }

@@ -1,7 +1,7 @@
 //! The sign of life, on a thread and a connection of its own: jobs that hog the runtime must not
 //! look like a dead process. It also brings the counters to Redis and fetches remote commands.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,14 @@ use serde_json::json;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use super::connection::Connection;
 use super::counters::Increments;
 use super::inflight::{Delivery, Inflight};
 use super::keys;
 use super::lifecycle::{Lifecycle, Phase};
 use super::process::Vitals;
 use super::redis::Redis;
+use super::refusals::Refusals;
 use super::scripts;
 use super::session::Session;
 use super::watchdog::Watchdog;
@@ -24,61 +26,13 @@ use super::watchdog::Watchdog;
 /// Remote commands are fetched this often.
 const COMMANDS_EVERY: Duration = Duration::from_secs(1);
 
-/// What the beats tell the rest of the process, and the other way round.
-pub(crate) struct Pulse {
-    /// Since when no beat has been missed, and the last one.
-    unbroken: Mutex<Option<(Instant, Instant)>>,
-    stop: Notify,
-    ttl: Duration,
-}
-
-impl Pulse {
-    pub(crate) fn new(ttl: Duration) -> Arc<Pulse> {
-        Arc::new(Pulse { unbroken: Mutex::default(), stop: Notify::new(), ttl })
-    }
-
-    /// Whether our own beats have come through for a full lifetime. Only then is a silent peer
-    /// dead; after an outage of Redis everybody's record has expired. A gap of half a lifetime
-    /// counts as one: the others' last beats may be older than ours, and they too need time to
-    /// come back.
-    pub(crate) fn steady(&self) -> bool {
-        let unbroken = *self.unbroken.lock().unwrap_or_else(PoisonError::into_inner);
-        unbroken.is_some_and(|(since, last)| {
-            since.elapsed() >= self.ttl && last.elapsed() < self.longest_gap()
-        })
-    }
-
-    /// Between two beats. Well under the lifetime: after an outage almost as long, a peer whose
-    /// last beat was a little earlier, or whose connection comes back a little later, has expired.
-    fn longest_gap(&self) -> Duration {
-        self.ttl / 2
-    }
-
-    fn beaten(&self) {
-        let mut unbroken = self.unbroken.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let since = unbroken
-            .filter(|(_, last)| last.elapsed() < self.longest_gap())
-            .map(|(since, _)| since);
-        *unbroken = Some((since.unwrap_or(now), now));
-    }
-
-    fn broken(&self) {
-        *self.unbroken.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    /// Asks for a last beat and the end.
-    pub(crate) fn stop(&self) {
-        self.stop.notify_one();
-    }
-}
-
 /// What a heartbeat needs.
 pub(crate) struct Heartbeat {
     pub(crate) session: Arc<Session>,
     pub(crate) inflight: Arc<Inflight>,
     pub(crate) lifecycle: Lifecycle,
-    pub(crate) pulse: Arc<Pulse>,
+    /// Asks for a last beat and the end.
+    pub(crate) stop: Arc<Notify>,
     pub(crate) every: Duration,
 }
 
@@ -103,8 +57,10 @@ impl Heartbeat {
     }
 
     async fn run(&self, redis: Redis) {
+        let (number, rtt, alone) = (0, Duration::ZERO, false);
+        let refusals = self.session.redis.complaints().about("take a sign of life");
         let mut beats =
-            Beats { heartbeat: self, redis, unsent: None, number: 0, rtt: Duration::ZERO };
+            Beats { heartbeat: self, redis, unsent: None, number, rtt, alone, refusals };
         let (mut beat, mut commands) =
             (interval(self.every), interval(COMMANDS_EVERY.min(self.every)));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -113,7 +69,7 @@ impl Heartbeat {
             tokio::select! {
                 _ = beat.tick() => beats.beat().await,
                 _ = commands.tick() => beats.commands().await,
-                () = self.pulse.stop.notified() => break,
+                () = self.stop.notified() => break,
             }
         }
         beats.last().await;
@@ -127,10 +83,14 @@ struct Beats<'a> {
     unsent: Option<Increments>,
     number: u64,
     rtt: Duration,
+    /// At the last look there was only our own connection.
+    alone: bool,
+    refusals: Refusals,
 }
 
 impl Beats<'_> {
     async fn beat(&mut self) {
+        self.make_room();
         let session = &self.heartbeat.session;
         if self.unsent.is_none() {
             self.unsent = Some(session.counters.take());
@@ -143,14 +103,11 @@ impl Beats<'_> {
             Ok(Some(time)) => {
                 session.redis.clock().set(time, self.rtt);
                 self.unsent = None;
-                self.heartbeat.pulse.beaten();
+                self.refusals.passed();
             }
-            Ok(None) => {
-                // no record: we were taken for dead, or never registered; peers may have our jobs
-                self.heartbeat.pulse.broken();
-                session.renew_if(lease);
-            }
-            Err(error) => tracing::debug!(%error, "a heartbeat failed"),
+            // no record: we were taken for dead, or never registered; peers may have our jobs
+            Ok(None) => session.renew_if(lease),
+            Err(error) => drop(self.refusals.note(&error)),
         }
     }
 
@@ -176,11 +133,25 @@ impl Beats<'_> {
         if let Some(increments) = &self.unsent {
             put_counters(&mut script, increments, self.redis.clock().now());
         }
-        match self.redis.connection().await {
-            Ok(own) => own.run(&script).await,
-            // small plans run out of connections: better a beat that a busy runtime may delay
-            // than a living process that looks dead
-            Err(_) => self.heartbeat.session.redis.connection().await?.run(&script).await,
+        self.connection().await?.run(&script).await
+    }
+
+    /// Our own if it is there. Small plans run out of connections: better a beat that a busy
+    /// runtime may delay than a living process that looks dead.
+    async fn connection(&self) -> RedisResult<Connection> {
+        match self.redis.at_hand() {
+            Some(own) => Ok(own),
+            None => self.heartbeat.session.redis.connection().await,
+        }
+    }
+
+    /// If there is one place at the server, it must not be the heartbeat's: with it alone the
+    /// process lives, but neither takes nor ends a job.
+    fn make_room(&mut self) {
+        let first_is_there = self.heartbeat.session.redis.at_hand().is_some();
+        match self.redis.at_hand() {
+            Some(own) if !first_is_there && self.alone => own.kill(),
+            own => self.alone = own.is_some() && !first_is_there,
         }
     }
 
@@ -196,6 +167,7 @@ impl Beats<'_> {
         script.arg(session.identity()).arg(session.ttl.as_millis() as u64);
         script.arg(keys::PROCESSES).arg(self.number);
         script.arg(keys::beats(session.identity())).arg(keys::BEATS_TTL.as_secs());
+        script.arg(keys::UNBROKEN);
         script.arg(record.len()).arg(record);
     }
 
@@ -215,7 +187,8 @@ impl Beats<'_> {
     async fn commands(&mut self) {
         let mut pop = cmd("RPOP");
         pop.arg(keys::signals(self.heartbeat.session.identity())).arg(10);
-        let names: RedisResult<Option<Vec<String>>> = self.redis.query(&pop).await;
+        let Ok(connection) = self.connection().await else { return };
+        let names: RedisResult<Option<Vec<String>>> = connection.query(&pop).await;
         for name in names.ok().flatten().unwrap_or_default() {
             self.heartbeat.lifecycle.command(&name);
         }
@@ -234,22 +207,5 @@ fn put_counters(script: &mut ScriptInvocation<'_>, increments: &Increments, now:
     }
     for (name, by) in &increments.events {
         script.arg(keys::COUNTERS).arg(*name).arg(*by).arg(0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_outage_makes_us_wait_a_full_lifetime_again() {
-        let pulse = Pulse::new(Duration::from_millis(200));
-        let pause = |ms| thread::sleep(Duration::from_millis(ms));
-        pulse.beaten();
-        pause(150); // Redis was away for almost a lifetime
-        pulse.beaten();
-        pause(60);
-        pulse.beaten();
-        assert!(!pulse.steady());
     }
 }

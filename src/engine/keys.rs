@@ -26,6 +26,8 @@ pub(crate) const RESCUES: &str = "roustabout:rescues";
 pub(crate) const COUNTERS: &str = "roustabout:counters";
 /// Never there: to ask by a removal whether the server takes writes.
 pub(crate) const PROBE: &str = "roustabout:probe";
+/// Since when (epoch ms) heartbeats have come through without a break; expires with one.
+pub(crate) const UNBROKEN: &str = "roustabout:unbroken";
 /// Hash cron line -> epoch second of the last slot that was enqueued.
 pub(crate) const CRON: &str = "roustabout:cron";
 

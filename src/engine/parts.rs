@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ use super::counters::Counters;
 use super::cron::CronLine;
 use super::fetch::Fetcher;
 use super::finish::Finisher;
-use super::heartbeat::{Heartbeat, Pulse};
+use super::heartbeat::Heartbeat;
 use super::inflight::Inflight;
 use super::intake::Intake;
 use super::lifecycle::{Lifecycle, Phase};
@@ -41,7 +41,7 @@ pub(crate) struct Parts {
     options: WorkerOptions,
     processor: Arc<Processor>,
     inflight: Arc<Inflight>,
-    pulse: Arc<Pulse>,
+    stop_beating: Arc<Notify>,
     permits: Arc<Semaphore>,
     /// Resolve when the intake and the heartbeat have ended.
     intake: oneshot::Receiver<()>,
@@ -82,19 +82,19 @@ impl Parts {
             lifecycle: lifecycle.clone(),
             safety_poll: options.safety_poll,
         };
-        let (pulse, life) = (Pulse::new(options.ttl), Arc::new(Life::default()));
+        let (stop_beating, life) = (Arc::new(Notify::new()), Arc::new(Life::default()));
         let heartbeat =
-            beat(&options, &session, &inflight, &lifecycle, pulse.clone(), life.clone())?;
+            beat(&options, &session, &inflight, &lifecycle, stop_beating.clone(), life.clone())?;
         let mut tasks = JoinSet::new();
         let (keeper, finisher) = (session.clone(), processor.finisher.clone());
         tasks.spawn(async move { keeper.keep(decided).await });
         tasks.spawn(async move { finisher.run().await });
         tasks.spawn(timers(redis, lines, lifecycle.clone()));
-        tasks.spawn(reaper::run(session, pulse.clone(), options.reap));
+        tasks.spawn(reaper::run(session, options.reap));
         tasks.spawn(dump_on_request(inflight.clone(), lifecycle));
         tasks.spawn(async move { life.show().await });
         let intake = take(&mut tasks, intake);
-        Ok(Parts { options, processor, inflight, pulse, permits, intake, heartbeat, tasks })
+        Ok(Parts { options, processor, inflight, stop_beating, permits, intake, heartbeat, tasks })
     }
 
     /// The end, in order. It takes at most the grace and a second, whatever Redis does.
@@ -113,7 +113,7 @@ impl Parts {
         self.inflight.abort_all();
         until((Instant::now() + Duration::from_millis(500)).min(last), self.all_ended()).await;
         until(last, self.processor.finisher.drained()).await;
-        self.pulse.stop();
+        self.stop_beating.notify_one();
         if !self.heartbeat.is_terminated() {
             until(last, &mut self.heartbeat).await;
         }
@@ -175,7 +175,7 @@ fn beat(
     session: &Arc<Session>,
     inflight: &Arc<Inflight>,
     lifecycle: &Lifecycle,
-    pulse: Arc<Pulse>,
+    stop: Arc<Notify>,
     life: Arc<Life>,
 ) -> anyhow::Result<oneshot::Receiver<()>> {
     let watchdog = Watchdog {
@@ -194,7 +194,7 @@ fn beat(
         session: session.clone(),
         inflight: inflight.clone(),
         lifecycle: lifecycle.clone(),
-        pulse,
+        stop,
         every: options.beat,
     };
     heartbeat.start(watchdog)

@@ -1,6 +1,6 @@
 //! Brings back the jobs of processes that died. It walks the owners of deliveries, not
-//! Sidekiq's `processes`, which every reader prunes; a process is dead when its record has
-//! expired, and each step checks that again in Redis.
+//! Sidekiq's `processes`, which every reader prunes. That a process is dead each step checks in
+//! Redis itself (`lua/dead.lua`), so an outage makes nobody an orphan.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,6 @@ use redis::{RedisResult, cmd, pipe};
 use tokio::time::sleep;
 
 use super::finish::bury;
-use super::heartbeat::Pulse;
 use super::inflight::{Field, split_record};
 use super::keys;
 use super::payload::{Head, Payload, known_as};
@@ -28,18 +27,18 @@ struct Orphan {
 }
 
 /// Looks for the dead now and then, for the life of the process.
-pub(crate) async fn run(session: Arc<Session>, pulse: Arc<Pulse>, every: Duration) {
+pub(crate) async fn run(session: Arc<Session>, every: Duration) {
     let mut refusals = session.redis.complaints().about("take jobs back from dead processes");
     loop {
         sleep(every.mul_f64(0.5 + fastrand::f64())).await;
-        match sweep(&session, &pulse).await {
+        match sweep(&session).await {
             Ok(()) => refusals.passed(),
             Err(error) => sleep(refusals.note(&error)).await,
         }
     }
 }
 
-async fn sweep(session: &Session, pulse: &Pulse) -> RedisResult<()> {
+async fn sweep(session: &Session) -> RedisResult<()> {
     let mut read = cmd("SMEMBERS");
     read.arg(keys::OWNERS);
     let owners: Vec<String> = session.redis.query(&read).await?;
@@ -51,10 +50,6 @@ async fn sweep(session: &Session, pulse: &Pulse) -> RedisResult<()> {
     let dead = owners.iter().zip(alive).filter(|(_, alive)| !alive);
     let mut outcome = Ok(());
     for (owner, _) in dead {
-        // asked only now: the looking may have waited for the end of an outage
-        if !pulse.steady() {
-            break;
-        }
         // what cannot be taken back from one stands in nobody else's way
         outcome = outcome.and(reap(session, owner).await);
     }
@@ -135,7 +130,8 @@ async fn requeue(
     orphans: &[(Orphan, Rescues)],
 ) -> RedisResult<i64> {
     let mut script = scripts::REQUEUE.prepare_invoke();
-    script.arg(keys::inflight(owner)).arg(owner).arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
+    script.arg(keys::inflight(owner)).arg(&session.if_dead(owner));
+    script.arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
     script.arg(keys::RESCUES).arg(keys::RESCUE_WINDOW.as_secs());
     for (orphan, rescues) in orphans {
         script.arg(&orphan.field).arg(&orphan.id).arg(rescues.to_string());
@@ -156,7 +152,7 @@ async fn bury_poison(
     let payload = buried(&orphan.raw, &orphan.queue, &failure, now);
     let keep = Payload::parse(&orphan.raw).ok().and_then(|payload| payload.get::<bool>("dead"));
     let mut script = scripts::FINISH.prepare_invoke();
-    script.arg(keys::inflight(owner)).arg(&orphan.field).arg(owner);
+    script.arg(keys::inflight(owner)).arg(&orphan.field).arg(&session.if_dead(owner));
     if keep != Some(false) {
         for words in bury(&payload, now) {
             script.arg(words.len()).arg(words);
@@ -180,7 +176,7 @@ async fn bury_poison(
 async fn forget(session: &Session, owner: &str) -> RedisResult<()> {
     let mut script = scripts::LEAVE.prepare_invoke();
     script.arg(owner).arg(keys::inflight(owner)).arg(keys::OWNERS).arg(keys::PROCESSES);
-    script.arg(1).arg(keys::work(owner)).arg(keys::workers(owner));
+    script.arg(&session.if_dead(owner)).arg(keys::work(owner)).arg(keys::workers(owner));
     script.arg(keys::beats(owner));
     session.redis.connection().await?.run::<i64>(&script).await.map(drop)
 }

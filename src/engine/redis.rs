@@ -121,6 +121,14 @@ impl Redis {
         let _ = changes.wait_for(gone).await; // cannot fail: we hold the sender
     }
 
+    /// The connection if it is there at this moment.
+    pub(crate) fn at_hand(&self) -> Option<Connection> {
+        match &*self.shared.state.borrow() {
+            State::Up(connection) if !connection.killed() => Some(connection.clone()),
+            _ => None,
+        }
+    }
+
     /// The connection, waited for up to the deadline.
     pub(crate) async fn connection(&self) -> RedisResult<Connection> {
         self.connection_after(0).await

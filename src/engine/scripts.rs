@@ -8,22 +8,22 @@ use std::sync::LazyLock;
 use redis::Script;
 
 macro_rules! scripts {
-    ($($name:ident = $file:literal;)*) => {$(
+    ($($name:ident = $($file:literal)+;)*) => {$(
         pub(crate) static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(include_str!(concat!("lua/", $file, ".lua"))));
+            LazyLock::new(|| Script::new(concat!($(include_str!(concat!("lua/", $file, ".lua"))),+)));
     )*};
 }
 
 scripts! {
     REGISTER = "register";
     FETCH = "fetch";
-    FINISH = "finish";
-    REQUEUE = "requeue";
+    FINISH = "dead" "finish";
+    REQUEUE = "dead" "requeue";
     PROMOTE = "promote";
     CHECKPOINT = "checkpoint";
     BEAT = "beat";
     ACCUSE = "accuse";
-    LEAVE = "leave";
+    LEAVE = "dead" "leave";
     CRON = "cron";
     PUSH = "push";
 }

@@ -57,6 +57,17 @@ impl Session {
         &self.process.identity
     }
 
+    /// What a script wants to know (`dead.lua`) to act only if this process is dead, …
+    pub(crate) fn if_dead(&self, owner: &str) -> [String; 3] {
+        let ttl = self.ttl.as_millis().to_string();
+        [owner.to_owned(), keys::UNBROKEN.to_owned(), ttl]
+    }
+
+    /// … or in any case, on what is our own.
+    pub(crate) fn anyway(&self) -> [String; 3] {
+        self.if_dead("")
+    }
+
     /// The lease with a number above this, as soon as there is one. Pass the number of one that
     /// failed; 0 for any.
     pub(crate) async fn lease_after(&self, number: u64) -> Lease {
@@ -181,7 +192,8 @@ impl Session {
     async fn restore(&self, connection: &Connection, forgotten: &[Field]) -> RedisResult<()> {
         for fields in forgotten.chunks(500) {
             let mut script = scripts::REQUEUE.prepare_invoke();
-            script.arg(&self.inflight_key).arg("").arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
+            script.arg(&self.inflight_key).arg(&self.anyway());
+            script.arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
             script.arg(keys::RESCUES).arg(0);
             for field in fields {
                 script.arg(field.to_string()).arg("").arg("");

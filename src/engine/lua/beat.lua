@@ -1,12 +1,13 @@
 -- One heartbeat: prolongs the life of the process's record, never creates it, and brings the
 -- running jobs and the counters up to date.
 -- ARGV: identity, lifetime ms, processes set, sequence number of the counters,
---       the key that remembers it and its lifetime in seconds,
+--       the key that remembers it and its lifetime in seconds, the key that tells since when
+--       beats come through (see dead.lua),
 --       n, n words of the heartbeat record, n, n names of work hashes, n, n words of running
 --       jobs, then quadruples: key, hash field ('' = plain counter), increment, lifetime in
 --       seconds (0 = none); counters are added once however often the same beat is sent
 -- returns: false if the record is gone, else the server's TIME
-local identity, ttl, at = ARGV[1], ARGV[2], 7
+local identity, ttl, at = ARGV[1], ARGV[2], 8
 if redis.call('PEXPIRE', identity, ttl) == 0 then return false end
 
 local function list()
@@ -38,4 +39,12 @@ if redis.call('GET', ARGV[5]) ~= ARGV[4] then
   end
   redis.call('SET', ARGV[5], ARGV[4], 'EX', ARGV[6])
 end
-return redis.call('TIME')
+
+-- a gap of half a lifetime is a break: the last beats of others may be older than ours, and they
+-- too need time to come back
+local time, unbroken = redis.call('TIME'), ARGV[7]
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local since = redis.call('GET', unbroken)
+if not since or tonumber(since) > now then since = now end
+redis.call('SET', unbroken, since, 'PX', math.floor(ttl / 2))
+return time
