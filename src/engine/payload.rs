@@ -20,7 +20,7 @@ const LONGEST_JID: usize = 200;
 /// A job on its way through Redis: its fields in their order, each as raw JSON.
 #[derive(Clone, Debug)]
 pub struct Payload {
-    fields: Vec<(String, Box<RawValue>)>,
+    pub(super) fields: Vec<(String, Box<RawValue>)>,
 }
 
 impl Payload {
@@ -40,8 +40,8 @@ impl Payload {
         payload
     }
 
-    /// Reads a payload; an error if it is no JSON object in UTF-8, or nested more than 100 deep,
-    /// which no Ruby reader would take. The error repeats nothing of what is there.
+    /// Reads a payload; an error, which quotes nothing of it, if it is no JSON object in UTF-8 or
+    /// nested more than 100 deep, which no Ruby reader would take.
     pub fn parse(bytes: &[u8]) -> Result<Payload, serde_json::Error> {
         serde_json::from_str(readable(bytes)?)
     }
@@ -90,11 +90,6 @@ impl Payload {
     pub(crate) fn raw(&self, name: &str) -> Option<&str> {
         let (_, raw) = self.fields.iter().find(|(field, _)| field == name)?;
         Some(raw.get())
-    }
-
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.fields.iter().map(|(name, raw)| (name.as_str(), raw.get()))
     }
 
     /// Whether it would be nested too deep to be read again.

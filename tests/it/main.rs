@@ -39,12 +39,14 @@ mod footprint; // connections, and what an idle worker sends
 mod freeze; // SIGSTOP for longer than the record lives
 mod full_redis; // maxmemory reached, nothing evicted
 mod hostile; // payloads that were made to do harm
-mod job_faults; // jobs that panic, hang, come in crowds
+mod hostile_cases;
+mod job_faults; // jobs that panic and hang
 mod large_jobs; // 5 MB each, several at once
 mod late_requests; // the server sees a request long after the worker gave it up
 mod limits; // no connections left, no memory, idle ones closed
 mod lines; // what the log says of outages
 mod lost_replies; // the server executes a step and the worker never learns of it
+mod many_jobs; // jobs that look alike, come from jobs, come in crowds
 mod odd_queues; // names with every odd character, and ten thousand of them
 mod outage; // the first one back leaves the others alone
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
