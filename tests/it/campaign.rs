@@ -168,7 +168,9 @@ async fn leftovers(server: &Server, verdict: &mut Verdict) {
     let passing = |key: &str| {
         // these expire; of a process that was killed nobody deletes them
         [":work", ":workers"].iter().any(|end| key.ends_with(end))
-            || ["stat:", "roustabout:beats:"].iter().any(|start| key.starts_with(start))
+            || ["stat:", "roustabout:beats:", "roustabout:unbroken"]
+                .iter()
+                .any(|start| key.starts_with(start))
     };
     keys.retain(|key| !kept.contains(&key.as_str()) && !passing(key));
     let mut queues: Vec<String> = server.query("SMEMBERS queues").await;

@@ -152,6 +152,37 @@ async fn nobody_is_taken_for_dead_by_another_clock() {
     assert_eq!(server.query::<u32>("EXISTS roustabout:counters roustabout:rescues").await, 0);
 }
 
+/// What a jump of the server's clock does: whatever has a lifetime is gone at once.
+const EXPIRE: &str = "for _, identity in ipairs(redis.call('SMEMBERS', 'processes')) do \
+                      redis.call('DEL', identity) end return redis.call('DEL', 'roustabout:unbroken')";
+
+#[tokio::test]
+async fn the_servers_clock_jumps() {
+    let server = Server::start().await;
+    let setup = Setup { concurrency: 1, ..Setup::new(&server) };
+    let children: Vec<Child> = (0..4).map(|_| setup.start()).collect();
+    for (n, child) in children.iter().enumerate() {
+        child.identity(&server).await;
+        client(&server).enqueue(Gate { name: n.to_string() }).await.unwrap();
+        notes(&server, &format!("start {n}")).await;
+    }
+    for _ in 0..4 {
+        // beats have come through for a lifetime, so each may judge
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let mut jump = redis::cmd("EVAL");
+        jump.arg(EXPIRE).arg(0);
+        let () = jump.query_async(&mut server.connect().await).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let () = server.query("SET test:gate open").await;
+    eventually("all is done", async || held(&server).await == 0).await;
+    for (n, child) in children.into_iter().enumerate() {
+        assert_eq!(noted(&server, &format!("start {n}")).await, 1);
+        child.stop().await;
+    }
+    assert_eq!(server.query::<u32>("EXISTS roustabout:rescues queue:default").await, 0);
+}
+
 #[tokio::test]
 async fn a_clock_that_jumps() {
     let server = Server::start().await;

@@ -28,6 +28,45 @@ async fn beats(server: &Server, identity: &str) -> u32 {
     server.query::<Option<u32>>(&format!("GET roustabout:beats:{identity}")).await.unwrap_or(0)
 }
 
+/// A job of a process that is gone, and a worker that has to tell by the beats of others.
+async fn judged(server: &Server) -> (Running, Diary) {
+    let diary = Diary::default();
+    let job = r#"7:default{"class":"Gate","args":[],"jid":"1"}"#;
+    let () = server.query(&format!("HSET roustabout:inflight:ghost 1:1 {job}")).await;
+    let () = server.query("SADD roustabout:owners ghost").await;
+    let options = WorkerOptions { ttl: Duration::from_secs(600), ..brisk() };
+    let registry = Registry::new(diary.clone()).job::<Gate>();
+    diary.note("open");
+    (Running::start(options, server.redis(), registry), diary)
+}
+
+#[tokio::test]
+async fn a_process_just_started_takes_over_what_others_have_seen() {
+    let server = Server::start().await;
+    let (now, _): (u64, u64) = server.query("TIME").await;
+    let since = (now - 601) * 1_000;
+    let () = server.query(&format!("SET roustabout:unbroken {since} EX 300")).await;
+    let (worker, diary) = judged(&server).await; // long before it could know by itself
+    eventually("the orphan runs", async || diary.count("start") == 1).await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_is_dead_until_beats_have_come_through_for_a_lifetime() {
+    let server = Server::start().await;
+    let (now, _): (u64, u64) = server.query("TIME").await;
+    let later = (now + 3_600) * 1_000; // the server's clock was set back since
+    let () = server.query(&format!("SET roustabout:unbroken {later} EX 300")).await;
+    let (worker, diary) = judged(&server).await;
+    eventually("it registers", async || server.query::<u32>("SCARD processes").await == 1).await;
+    let processes: Vec<String> = server.query("SMEMBERS processes").await;
+    eventually("it has swept", async || beats(&server, &processes[0]).await > 15).await;
+    assert_eq!((held(&server).await, diary.count("start")), (1, 0));
+    let since: u64 = server.query("GET roustabout:unbroken").await;
+    assert!(since < later, "it counts from now on");
+    worker.stop().await;
+}
+
 async fn the_first_back_leaves_the_others_alone(away: Duration) {
     let durable = ["--save", "", "--appendonly", "yes", "--appendfsync", "always"];
     let (mut server, diary) = (Server::with(&durable).await, Diary::default());

@@ -49,16 +49,23 @@ pub enum Fault {
     Delay,
 }
 
+/// The text of a script as the engine puts it together.
+macro_rules! lua {
+    ($($file:literal)+) => {
+        concat!($(include_str!(concat!("../../src/engine/lua/", $file, ".lua"))),+)
+    };
+}
+
 static SCRIPTS: LazyLock<HashMap<String, (Kind, Script)>> = LazyLock::new(|| {
     let scripts = [
-        (Kind::Register, include_str!("../../src/engine/lua/register.lua")),
-        (Kind::Fetch, include_str!("../../src/engine/lua/fetch.lua")),
-        (Kind::Ending, include_str!("../../src/engine/lua/finish.lua")),
-        (Kind::Checkpoint, include_str!("../../src/engine/lua/checkpoint.lua")),
-        (Kind::Beat, include_str!("../../src/engine/lua/beat.lua")),
-        (Kind::Requeue, include_str!("../../src/engine/lua/requeue.lua")),
-        (Kind::Leave, include_str!("../../src/engine/lua/leave.lua")),
-        (Kind::Push, include_str!("../../src/engine/lua/push.lua")),
+        (Kind::Register, lua!("register")),
+        (Kind::Fetch, lua!("fetch")),
+        (Kind::Ending, lua!("dead" "finish")),
+        (Kind::Checkpoint, lua!("checkpoint")),
+        (Kind::Beat, lua!("beat")),
+        (Kind::Requeue, lua!("dead" "requeue")),
+        (Kind::Leave, lua!("dead" "leave")),
+        (Kind::Push, lua!("push")),
     ];
     let named = scripts.map(|(kind, text)| (kind, Script::new(text)));
     named.into_iter().map(|(kind, script)| (script.get_hash().to_owned(), (kind, script))).collect()
