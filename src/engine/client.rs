@@ -16,6 +16,9 @@ use super::payload::{Payload, Seconds, new_jid};
 use super::redis::Redis;
 use super::retry::Retry;
 
+/// Jobs per round trip of `enqueue_all`.
+const SLICE: usize = 1_000;
+
 /// Pushes jobs to Redis; clones share one connection.
 #[derive(Clone)]
 pub struct Client {
@@ -129,20 +132,22 @@ impl Client {
         self.push(Payload::of(&job)?.with("at", Seconds(at))).await
     }
 
-    /// Enqueues many jobs, 1,000 to a round trip; returns their jids. After an error some of
-    /// them, in their order, may be enqueued.
+    /// Enqueues many jobs, 1,000 to a round trip; returns their jids. Where an error says that
+    /// nothing was enqueued, none was; else some of them, in their order, may be.
     pub async fn enqueue_all<J: Job>(
         &self,
         jobs: impl IntoIterator<Item = J>,
     ) -> Result<Vec<String>, EnqueueError> {
         let payloads: Result<Vec<_>, _> = jobs.into_iter().map(|job| Payload::of(&job)).collect();
-        let mut jids = Vec::new();
-        for slice in payloads?.chunks(1_000) {
-            let ready = self.prepare(slice.to_vec()).await?;
-            jids.extend(ready.iter().map(Payload::jid));
-            self.send(ready).await?;
+        let ready = self.prepare(payloads?).await?;
+        for (n, slice) in ready.chunks(SLICE).enumerate() {
+            let sent = self.send(slice.to_vec()).await;
+            sent.map_err(|error| match n {
+                0 => error,
+                n => EnqueueError::Unknown(format!("after {} jobs: {error}", n * SLICE)),
+            })?;
         }
-        Ok(jids)
+        Ok(ready.iter().map(Payload::jid).collect())
     }
 
     /// Enqueues any payload, for instance of a class that another language handles. A field

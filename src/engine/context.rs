@@ -75,7 +75,7 @@ impl<A> JobContext<A> {
     /// What the last checkpoint of this job saved, in this run or an earlier one; `None` if it
     /// has none. An error if what is there is of another type.
     pub async fn cursor<C: DeserializeOwned>(&self) -> anyhow::Result<Option<C>> {
-        let saved = self.run.load().await;
+        let saved = self.run.load().await?;
         let cursor = saved.as_deref().map(serde_json::from_slice).transpose();
         cursor.context("the saved cursor is of another type")
     }
@@ -178,9 +178,9 @@ impl Run {
         iteration.loaded || iteration.saved.is_some()
     }
 
-    async fn load(&self) -> Option<Vec<u8>> {
+    async fn load(&self) -> anyhow::Result<Option<Vec<u8>>> {
         if self.anonymous {
-            return None;
+            return Ok(None);
         }
         let mut read = cmd("HMGET");
         read.arg(keys::iteration(self.delivery.jid())).arg(&["c", "ex", "rt"]);
@@ -192,21 +192,22 @@ impl Run {
                 let read = read.clone();
                 async move { lease.connection.query(&read).await }
             })
-            .await;
+            .await
+            .context("the cursor cannot be read")?;
         let mut iteration = self.iteration();
         if !iteration.loaded && iteration.saved.is_none() {
             iteration.earlier = number(executions) as u32;
             iteration.runtime = number(runtime);
         }
         iteration.loaded = true;
-        cursor
+        Ok(cursor)
     }
 
     async fn checkpoint(&self, cursor: Vec<u8>) -> anyhow::Result<()> {
         let leaving = self.lifecycle.phase() > Phase::Running;
         if self.save_due() || leaving || self.delivery.lost() {
             if self.iteration().saved.is_none() && !self.iteration().loaded {
-                self.load().await;
+                self.load().await?;
             }
             self.save(cursor).await?;
         }
@@ -227,7 +228,8 @@ impl Run {
             return Ok(());
         }
         loop {
-            let saved: i64 = self.session.persist(|lease| self.save_script(lease, &cursor)).await;
+            let saved = self.session.persist(|lease| self.save_script(lease, &cursor)).await;
+            let saved: i64 = saved.context("the cursor cannot be saved")?;
             match saved {
                 1 => break,
                 0 => bail!(Stop::LostLease),

@@ -43,6 +43,11 @@ pub fn is_full(error: &RedisError) -> bool {
     code(error).as_deref() == Some("OOM")
 }
 
+/// Whether a key holds something else than what we keep there.
+pub(crate) fn is_wrong_type(error: &RedisError) -> bool {
+    code(error).as_deref() == Some("WRONGTYPE")
+}
+
 const UNAVAILABLE: &str = "Redis is not reachable";
 
 const UNSENT: &str = "the connection was closed before anything was sent";

@@ -54,6 +54,7 @@ pub(crate) struct Delivery {
     accusation: OnceLock<String>,
     finished: AtomicBool,
     left_behind: AtomicBool,
+    rescued: AtomicBool,
     /// Counts how often its job got a thread and gave it back: odd while it has one.
     polls: AtomicU32,
     shown: OnceLock<String>,
@@ -71,6 +72,7 @@ impl Delivery {
             accusation: OnceLock::new(),
             finished: AtomicBool::new(false),
             left_behind: AtomicBool::new(false),
+            rescued: AtomicBool::new(false),
             polls: AtomicU32::new(0),
             shown: OnceLock::new(),
         })
@@ -95,6 +97,15 @@ impl Delivery {
 
     pub(crate) fn suspect(&self, accusation: String) {
         let _ = self.accusation.set(accusation);
+    }
+
+    /// There is a record of how often it outlived its process, to be deleted when it is done.
+    pub(crate) fn was_rescued(&self) {
+        self.rescued.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn rescued(&self) -> bool {
+        self.rescued.load(Ordering::Relaxed)
     }
 
     /// Marks the outcome as recorded; false if it already was.

@@ -113,7 +113,7 @@ impl Processor {
         match outcome {
             Outcome::Success { iterated } => {
                 self.counters.ran(false);
-                let traces = iterated || delivery.accusation().is_some();
+                let traces = iterated || delivery.rescued();
                 Fate::Done { traces: traces.then(|| delivery.jid().to_owned()) }
             }
             Outcome::Error(error) => match error.downcast_ref::<Stop>() {

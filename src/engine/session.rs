@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::connection::Connection;
 use super::counters::Counters;
-use super::errors::breaks_connection;
+use super::errors::{breaks_connection, is_wrong_type};
 use super::inflight::{Delivery, Field, Inflight};
 use super::keys;
 use super::process::{Process, Vitals};
@@ -79,8 +79,9 @@ impl Session {
         }
     }
 
-    /// Asks Redis until it answers: an outage makes whoever asks wait, not fail.
-    pub(crate) async fn persist<T, Reply>(&self, request: impl Fn(Lease) -> Reply) -> T
+    /// Asks Redis until it does it: an outage makes whoever asks wait, not fail. An error only
+    /// where waiting cannot help, because somebody keeps something else under the key.
+    pub(crate) async fn persist<T, Reply>(&self, request: impl Fn(Lease) -> Reply) -> RedisResult<T>
     where
         Reply: Future<Output = RedisResult<T>>,
     {
@@ -91,9 +92,10 @@ impl Session {
             match request(lease.clone()).await {
                 Ok(reply) => {
                     refusals.passed();
-                    return reply;
+                    return Ok(reply);
                 }
                 Err(error) if breaks_connection(&error) => failed = lease.number,
+                Err(error) if is_wrong_type(&error) => return Err(error),
                 Err(error) => sleep(refusals.note(&error)).await,
             }
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use redis::cmd;
+use redis::{RedisResult, cmd};
 
 use super::inflight::Delivery;
 use super::keys;
@@ -20,17 +20,22 @@ pub(crate) async fn find(session: &Session, deliveries: &[Arc<Delivery>]) {
     let ids: Vec<String> = deliveries.iter().map(|delivery| id(delivery)).collect();
     let mut read = cmd("HMGET");
     read.arg(keys::RESCUES).arg(&ids);
-    let records: Vec<Option<String>> = session
+    let records: RedisResult<Vec<Option<String>>> = session
         .persist(|lease| {
             let read = read.clone();
             async move { lease.connection.query(&read).await }
         })
         .await;
+    let records = records.unwrap_or_else(|error| {
+        tracing::warn!(%error, key = keys::RESCUES, "nobody is a suspect: what is known of them cannot be read");
+        Vec::new()
+    });
     let now = session.redis.clock().now();
     for (delivery, record) in deliveries.iter().zip(records) {
-        let accusing =
-            |record: String| Rescues::accusing(&record, now, session.identity(), delivery.field);
-        if let Some(accusation) = record.and_then(accusing) {
+        let Some(record) = record else { continue };
+        delivery.was_rescued();
+        let accusation = Rescues::accusing(&record, now, session.identity(), delivery.field);
+        if let Some(accusation) = accusation {
             delivery.suspect(accusation.to_string());
         }
     }
@@ -41,7 +46,7 @@ pub(crate) async fn accuse(session: &Session, delivery: &Delivery) {
     let Some(accusation) = delivery.accusation() else {
         return;
     };
-    session
+    let accused = session
         .persist(|lease| async move {
             let mut script = scripts::ACCUSE.prepare_invoke();
             script.arg(keys::RESCUES).arg(keys::RESCUE_WINDOW.as_secs());
@@ -49,6 +54,9 @@ pub(crate) async fn accuse(session: &Session, delivery: &Delivery) {
             lease.connection.run::<()>(&script).await
         })
         .await;
+    if let Err(error) = accused {
+        tracing::warn!(%error, key = keys::RESCUES, "a suspect runs without an accusation");
+    }
 }
 
 fn id(delivery: &Delivery) -> String {

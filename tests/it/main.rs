@@ -36,6 +36,7 @@ mod enqueue; // what a plain client says while Redis is away
 mod failover; // a replica takes over under load
 mod flow; // enqueue, run, retry, schedule: the calm case
 mod footprint; // connections, and what an idle worker sends
+mod foreign_keys; // something else stands under a key of ours
 mod freeze; // SIGSTOP for longer than the record lives
 mod full_redis; // maxmemory reached, nothing evicted
 mod hostile; // payloads that were made to do harm
