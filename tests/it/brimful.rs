@@ -52,6 +52,12 @@ pub struct Seen {
     pub given_back: usize,
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes ten minutes"]
+async fn for_ten_minutes() {
+    println!("{:?}", brimful(Duration::from_secs(600)).await);
+}
+
 /// Works off a stock of jobs in about this time, in a server without a free byte.
 pub async fn brimful(duration: Duration) -> Seen {
     let limit = ["--save", "", "--maxmemory", "25mb", "--maxmemory-policy", "noeviction"];

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use crate::brimful::brimful;
 use crate::campaign::{Field, Plan, campaign};
 use crate::proxy::{Fault, Kind, Proxy};
 use crate::soak::Span;
@@ -46,13 +47,18 @@ fn some(from: u64, to: u64) -> Duration {
     Duration::from_millis(fastrand::u64(from..to))
 }
 
-/// A kill every second or so, and now and then something else: two deploys within the lifetime
-/// of a record would leave nobody who is sure that the dead are dead.
+/// A kill every second or so, and now and then something else. Nobody is spared.
 pub async fn processes(span: Span) -> Row {
     const GAP: usize = 8;
     let plan = plan(span, durable().await);
-    let blows = async |field: &mut Field, number| blow(field, number, GAP, 1).await;
+    let blows = async |field: &mut Field, number| blow(field, number, GAP, 0).await;
     Row::of(campaign(plan, 6 * GAP, blows).await)
+}
+
+/// A server without a free byte, while workers come and go.
+pub async fn brim(span: Span) -> Row {
+    let seen = brimful(span.length).await;
+    Row { injected: seen.refused, jobs: seen.jobs, ..Row::default() }
 }
 
 pub async fn power_cut(span: Span) -> Row {

@@ -33,6 +33,7 @@ const ROUNDS: &[(&str, u32, Round)] = &[
     ("connections closed (CLIENT KILL)", 1, |span| Box::pin(rounds::closed(span))),
     ("scripts forgotten (SCRIPT FLUSH)", 1, |span| Box::pin(rounds::forgotten(span))),
     ("Redis full, then not", 1, |span| Box::pin(rounds::full(span))),
+    ("25 MB, full to the last byte (writes refused)", 3, |span| Box::pin(rounds::brim(span))),
     ("replies lost, requests late (proxy)", 1, |span| Box::pin(rounds::proxied(span))),
     ("all of it", 3, |span| Box::pin(rounds::mixture(span))),
 ];

@@ -99,8 +99,7 @@ impl fmt::Display for Table {
             "\nRepeated: runs of a job beyond the first (failures, which are retried, aside); explained: \
              its process was\nkilled, frozen or stopped while it ran. Longest recovery: from the blow that \
              cut a job off to the end of its next run,\nor from the end of a disturbance of Redis to the \
-             next job that ended. A process counts as dead after 20 s of silence,\nand only one that has \
-             run for 20 s itself may say so.\n",
+             next job that ended. A process counts as dead after 20 s of silence.\n",
         )
     }
 }
