@@ -4,6 +4,7 @@
 #[macro_use]
 mod support;
 
+mod docs; // the page of promises names tests that are there
 mod layers; // who may import whom
 
 mod child; // a worker process of its own, and its jobs

@@ -1,0 +1,54 @@
+//! `docs/reliability.md` names a test for each promise: they are there.
+
+use std::fs;
+use std::path::Path;
+
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// `app/FILE`, or `FILE` of `tests/it`.
+fn source(file: &str) -> String {
+    match file.strip_prefix("app/") {
+        Some(file) => read(&format!("tests/app/{file}.rs")),
+        None => read(&format!("tests/it/{file}.rs")),
+    }
+}
+
+#[test]
+fn every_promise_names_tests_that_are_there() {
+    let page = read("docs/reliability.md");
+    let promises = page.split("\n## ").find(|part| part.starts_with("Promises")).unwrap();
+    let rows = promises.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let mut checked = 0;
+    for row in rows {
+        let shown_by = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let mut file = "";
+        for name in shown_by.split('`').skip(1).step_by(2) {
+            // `FILE::test`, `FILE`, or one more test of the file before
+            let test = match name.split_once("::") {
+                Some((of, test)) => {
+                    file = of;
+                    test
+                }
+                None if Path::new(&format!("tests/it/{name}.rs")).exists() => {
+                    file = name;
+                    ""
+                }
+                None => name,
+            };
+            let found = source(file);
+            assert!(found.contains("#[test") || found.contains("#[tokio::test"), "{file}");
+            assert!(test.is_empty() || names(&found, test), "{file}::{test} in: {row}");
+            checked += 1;
+        }
+        assert!(!file.is_empty(), "no test is named in: {row}");
+    }
+    assert!(checked > 40, "{checked}");
+}
+
+/// As a function, or what a macro makes one of.
+fn names(source: &str, test: &str) -> bool {
+    source.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == test)
+}
