@@ -1,6 +1,6 @@
 //! What an error of a request means: who answered, what was done, what helps.
 
-use redis::RedisError;
+use redis::{ErrorKind, ParsingError, RedisError};
 
 /// Errors after which a connection is of no use. Either no answer of the server's (so whoever waits
 /// for a newer connection after such an error does not wait in vain), or one that says that it
@@ -17,7 +17,10 @@ pub(crate) fn breaks_connection(error: &RedisError) -> bool {
         "NOAUTH",
         "WRONGPASS",
     ];
-    code(error).is_none_or(|code| CODES.contains(&&*code))
+    match code(error) {
+        Some(code) => CODES.contains(&&*code),
+        None => error.kind() != ErrorKind::UnexpectedReturnType,
+    }
 }
 
 /// The code of the server's answer, if there was one; of a pipeline the first. (The crate's own
@@ -62,6 +65,12 @@ pub(crate) fn is_unavailable(error: &RedisError) -> bool {
 
 pub(crate) fn unavailable(reason: String) -> RedisError {
     error(&format!("{UNAVAILABLE}: {reason}"))
+}
+
+/// An answer that the asker cannot use. (The crate has one kind of error for these and for bytes
+/// that are no answer at all.)
+pub(crate) fn unfit(error: &ParsingError) -> RedisError {
+    (ErrorKind::UnexpectedReturnType, "not the type that was asked for", error.to_string()).into()
 }
 
 pub(crate) fn error(text: &str) -> RedisError {
