@@ -36,6 +36,12 @@ pub(crate) fn refused(error: &RedisError) -> Vec<usize> {
     errors.map_or(Vec::new(), |errors| errors.iter().map(|(index, _)| *index).collect())
 }
 
+/// What the server said to one step of a script that went on without it.
+pub(crate) fn said_inside(text: &str) -> RedisError {
+    let (code, detail) = text.split_once(' ').unwrap_or((text, ""));
+    redis::make_extension_error(code.to_owned(), Some(detail.to_owned()))
+}
+
 /// Whether the server may have executed a request that ended with this error.
 pub(crate) fn in_doubt(error: &RedisError) -> bool {
     code(error).is_none() && !is_unavailable(error)
