@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use roustabout::engine::{Registry, WorkerOptions};
+
 use crate::child::{Block, Child, Gate, Leak, Note, Setup, diary, notes};
 use crate::lost_replies::held;
-use crate::support::{Server, client, eventually};
+use crate::support::{Diary, Running, Server, brisk, client, eventually};
 
 /// The child's runtime has two threads.
 const THREADS: usize = 2;
@@ -130,4 +132,32 @@ async fn a_process_that_is_too_large_finishes_what_runs() {
     assert_eq!(child.ended().await, Some(75), "{}", child.log());
     assert_eq!(diary(&server).await, ["start a", "small", "leaked", "end a"]);
     assert_eq!((waiting(&server).await, held(&server).await), (1, 0));
+}
+
+job!(Hog {}, |_this, cx| {
+    std::thread::sleep(Duration::from_secs(3));
+    cx.app.note("hog");
+    Ok(())
+});
+job!(Long {}, |_this, cx| {
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    cx.app.note("long");
+    Ok(())
+});
+
+// the place that it gives back is not the one of those that are waited for
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_job_that_ends_after_all_shortens_nobodys_grace() {
+    let (server, diary) = (Server::start().await, Diary::default());
+    let registry = Registry::new(diary.clone()).job::<Hog>().job::<Long>();
+    let (grace, stall_timeout) = (Duration::from_secs(30), Some(Duration::from_secs(1)));
+    let options = WorkerOptions { shutdown_timeout: grace, stall_timeout, ..brisk() };
+    let client = client(&server);
+    client.enqueue(Hog {}).await.unwrap();
+    client.enqueue(Long {}).await.unwrap();
+    let worker = Running::start(options, server.redis(), registry);
+    worker.lifecycle.stopping().await;
+    worker.stop().await;
+    assert_eq!(diary.lines(), ["hog", "long"]);
+    assert_eq!((waiting(&server).await, held(&server).await), (0, 0));
 }
