@@ -134,6 +134,35 @@ async fn a_process_that_is_too_large_finishes_what_runs() {
     assert_eq!((waiting(&server).await, held(&server).await), (1, 0));
 }
 
+// at the engine's own times: both connections are gone, and a runtime that is stuck takes no new one
+#[tokio::test]
+async fn a_stuck_process_lives_through_an_outage() {
+    let server = Server::start().await;
+    let child = Setup { unhurried: true, ..Setup::new(&server) }.start();
+    let identity = child.identity(&server).await;
+    block(&child, &server, THREADS).await;
+    let mut admin = server.connect().await;
+    let mut ask = async |words: &str| {
+        let mut command = redis::Cmd::new();
+        words.split(' ').for_each(|word| {
+            command.arg(word);
+        });
+        command.query_async::<Option<String>>(&mut admin).await.expect("an answer")
+    };
+    ask("CONFIG SET maxclients 1").await;
+    ask("CLIENT KILL TYPE normal").await;
+    // until it has tried the connection of the others, too
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    ask("CONFIG SET maxclients 100").await;
+    let beats = async || {
+        let number: Option<u32> = server.query(&format!("GET roustabout:beats:{identity}")).await;
+        number.unwrap_or(0)
+    };
+    let known = beats().await;
+    eventually("it beats", async || beats().await > known + 3).await;
+    assert!(server.query(&format!("EXISTS {identity}")).await);
+}
+
 job!(Hog {}, |_this, cx| {
     std::thread::sleep(Duration::from_secs(3));
     cx.app.note("hog");
