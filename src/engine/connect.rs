@@ -45,7 +45,12 @@ pub(crate) async fn keep(shared: Weak<Shared>) {
         };
         outage.goes_on(&strong, number, &reason);
         strong.state.send_replace(State::Down(reason));
-        let pause = outage.pause(strong.options.max_backoff);
+        let longest = strong.options.max_backoff;
+        let pause = match strong.loud {
+            true => outage.pause(longest),
+            // where places are few, the first connection is to have the next one: by then it tries
+            false => longest.mul_f64(1.0 + fastrand::f64() / 2.0),
+        };
         drop(strong);
         sleep(pause).await;
     }

@@ -6,14 +6,14 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, ScriptInvocation};
+use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, ScriptInvocation, Value};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::address::Address;
 use super::clock::Clock;
-use super::errors::{breaks_connection, code, error, reason, unsent};
+use super::errors::{breaks_connection, code, error, reason, unfit, unsent};
 use super::gauge::Written;
 use super::refusals::Complaints;
 use super::tls::TlsVerify;
@@ -128,7 +128,16 @@ impl Connection {
         self.bounded(script.invoke_async(&mut requests)).await
     }
 
-    async fn bounded<T>(&self, reply: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+    /// A reply that is not what the asker expects (a missing value read as a number) is the asker's
+    /// error alone: on this connection there are others.
+    async fn bounded<T: FromRedisValue>(
+        &self,
+        reply: impl Future<Output = RedisResult<Value>>,
+    ) -> RedisResult<T> {
+        T::from_redis_value(self.reply(reply).await?).map_err(|error| unfit(&error))
+    }
+
+    async fn reply(&self, reply: impl Future<Output = RedisResult<Value>>) -> RedisResult<Value> {
         let written = self.written.bytes();
         let Ok(result) = timeout(self.deadline, reply).await else {
             let silence = error("no reply in time");

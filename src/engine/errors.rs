@@ -1,6 +1,6 @@
 //! What an error of a request means: who answered, what was done, what helps.
 
-use redis::RedisError;
+use redis::{ErrorKind, ParsingError, RedisError};
 
 /// Errors after which a connection is of no use. Either no answer of the server's (so whoever waits
 /// for a newer connection after such an error does not wait in vain), or one that says that it
@@ -17,7 +17,10 @@ pub(crate) fn breaks_connection(error: &RedisError) -> bool {
         "NOAUTH",
         "WRONGPASS",
     ];
-    code(error).is_none_or(|code| CODES.contains(&&*code))
+    match code(error) {
+        Some(code) => CODES.contains(&&*code),
+        None => error.kind() != ErrorKind::UnexpectedReturnType,
+    }
 }
 
 /// The code of the server's answer, if there was one; of a pipeline the first. (The crate's own
@@ -31,6 +34,12 @@ pub(crate) fn code(error: &RedisError) -> Option<String> {
 pub(crate) fn refused(error: &RedisError) -> Vec<usize> {
     let errors = error.clone().into_server_errors();
     errors.map_or(Vec::new(), |errors| errors.iter().map(|(index, _)| *index).collect())
+}
+
+/// What the server said to one step of a script that went on without it.
+pub(crate) fn said_inside(text: &str) -> RedisError {
+    let (code, detail) = text.split_once(' ').unwrap_or((text, ""));
+    redis::make_extension_error(code.to_owned(), Some(detail.to_owned()))
 }
 
 /// Whether the server may have executed a request that ended with this error.
@@ -67,6 +76,12 @@ pub(crate) fn is_unavailable(error: &RedisError) -> bool {
 
 pub(crate) fn unavailable(reason: String) -> RedisError {
     error(&format!("{UNAVAILABLE}: {reason}"))
+}
+
+/// An answer that the asker cannot use. (The crate has one kind of error for these and for bytes
+/// that are no answer at all.)
+pub(crate) fn unfit(error: &ParsingError) -> RedisError {
+    (ErrorKind::UnexpectedReturnType, "not the type that was asked for", error.to_string()).into()
 }
 
 pub(crate) fn error(text: &str) -> RedisError {

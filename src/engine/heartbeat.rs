@@ -57,19 +57,20 @@ impl Heartbeat {
     }
 
     async fn run(&self, redis: Redis) {
-        let (number, rtt, alone) = (0, Duration::ZERO, false);
+        let (number, rtt, alone, gave_way) = (0, Duration::ZERO, false, None);
         let refusals = self.session.redis.complaints().about("take a sign of life");
         let mut beats =
-            Beats { heartbeat: self, redis, unsent: None, number, rtt, alone, refusals };
+            Beats { heartbeat: self, redis, unsent: None, number, rtt, alone, gave_way, refusals };
         let (mut beat, mut commands) =
             (interval(self.every), interval(COMMANDS_EVERY.min(self.every)));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         commands.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased; // a slow server leaves no time for all: first what life depends on
+                () = self.stop.notified() => break,
                 _ = beat.tick() => beats.beat().await,
                 _ = commands.tick() => beats.commands().await,
-                () = self.stop.notified() => break,
             }
         }
         beats.last().await;
@@ -85,6 +86,8 @@ struct Beats<'a> {
     rtt: Duration,
     /// At the last look there was only our own connection.
     alone: bool,
+    /// When we last gave it up for the other one.
+    gave_way: Option<Instant>,
     refusals: Refusals,
 }
 
@@ -141,16 +144,26 @@ impl Beats<'_> {
     async fn connection(&self) -> RedisResult<Connection> {
         match self.redis.at_hand() {
             Some(own) => Ok(own),
-            None => self.heartbeat.session.redis.connection().await,
+            None => tokio::select! {
+                either = self.heartbeat.session.redis.connection() => either,
+                Ok(own) = self.redis.connection() => Ok(own),
+            },
         }
     }
 
     /// If there is one place at the server, it must not be the heartbeat's: with it alone the
-    /// process lives, but neither takes nor ends a job.
+    /// process lives, but neither takes nor ends a job. The keeper of the second connection waits
+    /// long enough for the first to take the place. Not at every beat: a runtime that is stuck
+    /// takes no place, and its heartbeat must go on.
     fn make_room(&mut self) {
         let first_is_there = self.heartbeat.session.redis.at_hand().is_some();
+        let ttl = self.heartbeat.session.ttl;
+        let due = self.alone && self.gave_way.is_none_or(|at| at.elapsed() > ttl);
         match self.redis.at_hand() {
-            Some(own) if !first_is_there && self.alone => own.kill(),
+            Some(own) if !first_is_there && due => {
+                own.kill();
+                self.gave_way = Some(Instant::now());
+            }
             own => self.alone = own.is_some() && !first_is_there,
         }
     }

@@ -134,11 +134,20 @@ impl Parts {
     }
 
     /// Resolves when no job runs any more: every permit is back, but for those of jobs that never
-    /// give theirs back.
+    /// give theirs back. If one of these does after all, its permit is none of the others'.
     async fn all_ended(&self) {
-        let stuck = self.inflight.busy().iter().filter(|job| job.left_behind()).count();
-        let all = self.options.concurrency.saturating_sub(stuck) as u32;
-        let _ = self.permits.acquire_many(all).await;
+        loop {
+            let stuck = self.stuck();
+            let all = self.options.concurrency.saturating_sub(stuck) as u32;
+            let _permits = self.permits.acquire_many(all).await;
+            if self.stuck() == stuck {
+                return;
+            }
+        }
+    }
+
+    fn stuck(&self) -> usize {
+        self.inflight.busy().iter().filter(|job| job.left_behind()).count()
     }
 }
 

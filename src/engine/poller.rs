@@ -4,9 +4,10 @@
 
 use std::time::Duration;
 
-use redis::{RedisResult, cmd, pipe};
+use redis::{RedisError, RedisResult, cmd, pipe};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::errors::said_inside;
 use super::keys;
 use super::payload::{Payload, Seconds};
 use super::redis::Redis;
@@ -30,11 +31,13 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 pub(crate) async fn run(redis: Redis) {
     let mut refusals = redis.complaints().about("move jobs that are due");
     loop {
-        let pass = pass(&redis).await;
-        let (next, live) = match pass {
-            Ok(known) => {
-                refusals.passed();
-                known
+        let (next, live) = match pass(&redis).await {
+            Ok(Pass { next, live, refused }) => {
+                match refused {
+                    Some(error) => drop(refusals.note(&error)), // these wait for a minute
+                    None => refusals.passed(),
+                }
+                (next, live)
             }
             Err(error) => {
                 let pause = refusals.note(&error).max(AFTER_ERROR);
@@ -55,9 +58,19 @@ fn due(next: Option<f64>, now: f64) -> Instant {
     Instant::now() + Duration::from_secs_f64(pause.clamp(0.0, SAFETY.as_secs_f64()))
 }
 
-/// Empties both sets of what is due; returns when the next member is, and how many processes
-/// share the work.
-async fn pass(redis: &Redis) -> RedisResult<(Option<f64>, u64)> {
+/// What a pass over both sets brought.
+struct Pass {
+    /// When the next member is due.
+    next: Option<f64>,
+    /// How many processes share the work.
+    live: u64,
+    /// Why some could not be moved.
+    refused: Option<RedisError>,
+}
+
+/// Empties both sets of what is due.
+async fn pass(redis: &Redis) -> RedisResult<Pass> {
+    let mut refused = None;
     loop {
         // page by page in turn, so that many in one set do not hold up the other
         let mut pages = SETS.map(|_| FIRST_PAGE);
@@ -65,7 +78,7 @@ async fn pass(redis: &Redis) -> RedisResult<(Option<f64>, u64)> {
         while moving {
             moving = false;
             for (set, page) in SETS.into_iter().zip(&mut pages) {
-                moving |= promote(redis, set, page).await?;
+                moving |= promote(redis, set, page, &mut refused).await?;
             }
         }
         // plain reads, so that the server tells us of changes
@@ -78,13 +91,18 @@ async fn pass(redis: &Redis) -> RedisResult<(Option<f64>, u64)> {
         let (retry, schedule, live): (First, First, u64) = redis.pipe(&first).await?;
         let next = retry.iter().chain(&schedule).map(|(_, score)| *score).reduce(f64::min);
         if next.is_none_or(|next| next > redis.clock().now()) {
-            return Ok((next, live.max(1)));
+            return Ok(Pass { next, live: live.max(1), refused });
         }
     }
 }
 
 /// Moves a page of what is due; false if nothing is.
-async fn promote(redis: &Redis, set: &str, page: &mut usize) -> RedisResult<bool> {
+async fn promote(
+    redis: &Redis,
+    set: &str,
+    page: &mut usize,
+    refused: &mut Option<RedisError>,
+) -> RedisResult<bool> {
     let now = redis.clock().now();
     let members = due_members(redis, set, now, *page).await?;
     if members.is_empty() {
@@ -98,9 +116,12 @@ async fn promote(redis: &Redis, set: &str, page: &mut usize) -> RedisResult<bool
     for (member, (payload, queue)) in members.iter().zip(&jobs) {
         script.arg(member).arg(payload).arg(queue);
     }
-    let moved = redis.connection().await?.run::<(u64, u64)>(&script).await;
+    let moved = redis.connection().await?.run::<(u64, u64, String)>(&script).await;
     jobs.iter().for_each(|(_, queue)| redis.wakes().pushed(queue));
-    let (_, trimmed) = moved?;
+    let (_, trimmed, why) = moved?;
+    if !why.is_empty() {
+        *refused = Some(said_inside(&why));
+    }
     if trimmed > 0 {
         tracing::warn!(jobs = trimmed, "the dead set was full or held very old jobs: trimmed");
     }

@@ -185,3 +185,17 @@ async fn a_cron_slot_is_enqueued_once_and_caught_up() {
     assert_eq!(diary.len(), 1);
     assert!(server.query::<u64>("HGET roustabout:cron nightly").await > 1_700_000_000);
 }
+
+// a missing value read as a number: the others on the connection have nothing to do with it
+#[tokio::test]
+async fn a_reply_of_another_type_leaves_the_connection_alone() {
+    let server = Server::start().await;
+    let redis = server.redis();
+    let id = async || redis.query::<u64>(redis::cmd("CLIENT").arg("ID")).await.unwrap();
+    let before = id().await;
+    let number = redis.query::<u32>(redis::cmd("GET").arg("nothing")).await;
+    assert!(number.is_err_and(|error| error.to_string().contains("not the type")));
+    let none = redis.pipe::<(u32, u32)>(redis::pipe().get("nothing").get("none")).await;
+    assert!(none.is_err());
+    assert_eq!(id().await, before);
+}

@@ -105,6 +105,40 @@ async fn with_one_connection_it_still_beats_and_works() {
     }
 }
 
+// at the engine's own times: there the heartbeat would be back long before the other tries again
+#[tokio::test]
+async fn the_only_place_is_not_the_heartbeats() {
+    let server = Server::start().await;
+    let mut admin = server.connect().await;
+    let child = Setup { unhurried: true, ..Setup::new(&server) }.start();
+    child.identity(&server).await;
+    let us: u64 = ask(&mut admin, "CLIENT ID").await;
+    let first = loop {
+        let mut all = clients(&mut admin).await;
+        all.retain(|(id, _)| *id != us);
+        let heartbeat = all.iter().position(|(_, last)| last.starts_with("rpop"));
+        if let (Some(heartbeat), 2) = (heartbeat, all.len()) {
+            break all[1 - heartbeat].0;
+        }
+    };
+    let () = ask(&mut admin, "CONFIG SET maxclients 2").await;
+    let () = ask(&mut admin, &format!("CLIENT KILL ID {first}")).await;
+    let job = r#"{"class":"Note","queue":"default","args":["in"],"jid":"1"}"#;
+    let () = ask(&mut admin, &format!("LPUSH queue:default {job}")).await;
+    let accepted = async || {
+        let stats: String = ask(&mut admin.clone(), "INFO stats").await;
+        let number = |line: &str| line.strip_prefix("total_connections_received:")?.parse().ok();
+        stats.lines().find_map(number).unwrap_or(0u32)
+    };
+    let before = accepted().await;
+    let left = async || ask::<u32>(&mut admin.clone(), "LLEN queue:default").await;
+    eventually("the job is taken", async || left().await == 0).await;
+    assert_eq!(accepted().await, before + 1, "the heartbeat was no competitor for its place");
+    let () = ask(&mut admin, "CONFIG SET maxclients 100").await;
+    notes(&server, "in").await;
+    child.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_that_is_full_and_free_again() {
     let server = Server::start().await;

@@ -147,3 +147,23 @@ async fn a_crowd_due_in_the_same_second() {
     assert_eq!(server.query::<u32>(left).await, 0);
     assert_eq!(server.query::<usize>("GET stat:processed").await, CROWD + 2);
 }
+
+// they are due again a minute later, before the first pass over them would have ended
+#[tokio::test]
+async fn many_that_cannot_be_moved_hold_up_no_other_that_is_due() {
+    let (server, diary) = (Server::start().await, Diary::default());
+    let () = server.query("SET queue:odd no-list").await;
+    let due = |queue: &str, n: usize| {
+        format!(r#"1 {{"class":"Note","queue":"{queue}","args":["due"],"jid":"{n}"}}"#)
+    };
+    for n in 0..300 {
+        let () = server.query(&format!("ZADD retry {}", due("odd", n))).await;
+    }
+    let () = server.query(&format!("ZADD retry {}", due("default", 300))).await;
+    let () = server.query(&format!("ZADD schedule {}", due("default", 301))).await;
+    let registry = Registry::new(diary.clone()).job::<Note>();
+    let worker = Running::start(brisk(), server.redis(), registry);
+    eventually("the others run", async || diary.len() == 2).await;
+    assert_eq!(server.query::<u32>("ZCARD retry").await, 300);
+    worker.stop().await;
+}

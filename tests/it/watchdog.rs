@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use roustabout::engine::{Registry, WorkerOptions};
+
 use crate::child::{Block, Child, Gate, Leak, Note, Setup, diary, notes};
 use crate::lost_replies::held;
-use crate::support::{Server, client, eventually};
+use crate::support::{Diary, Running, Server, brisk, client, eventually};
 
 /// The child's runtime has two threads.
 const THREADS: usize = 2;
@@ -130,4 +132,61 @@ async fn a_process_that_is_too_large_finishes_what_runs() {
     assert_eq!(child.ended().await, Some(75), "{}", child.log());
     assert_eq!(diary(&server).await, ["start a", "small", "leaked", "end a"]);
     assert_eq!((waiting(&server).await, held(&server).await), (1, 0));
+}
+
+// at the engine's own times: both connections are gone, and a runtime that is stuck takes no new one
+#[tokio::test]
+async fn a_stuck_process_lives_through_an_outage() {
+    let server = Server::start().await;
+    let child = Setup { unhurried: true, ..Setup::new(&server) }.start();
+    let identity = child.identity(&server).await;
+    block(&child, &server, THREADS).await;
+    let mut admin = server.connect().await;
+    let mut ask = async |words: &str| {
+        let mut command = redis::Cmd::new();
+        words.split(' ').for_each(|word| {
+            command.arg(word);
+        });
+        command.query_async::<Option<String>>(&mut admin).await.expect("an answer")
+    };
+    ask("CONFIG SET maxclients 1").await;
+    ask("CLIENT KILL TYPE normal").await;
+    // until it has tried the connection of the others, too
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    ask("CONFIG SET maxclients 100").await;
+    let beats = async || {
+        let number: Option<u32> = server.query(&format!("GET roustabout:beats:{identity}")).await;
+        number.unwrap_or(0)
+    };
+    let known = beats().await;
+    eventually("it beats", async || beats().await > known + 3).await;
+    assert!(server.query(&format!("EXISTS {identity}")).await);
+}
+
+job!(Hog {}, |_this, cx| {
+    std::thread::sleep(Duration::from_secs(3));
+    cx.app.note("hog");
+    Ok(())
+});
+job!(Long {}, |_this, cx| {
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    cx.app.note("long");
+    Ok(())
+});
+
+// the place that it gives back is not the one of those that are waited for
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_job_that_ends_after_all_shortens_nobodys_grace() {
+    let (server, diary) = (Server::start().await, Diary::default());
+    let registry = Registry::new(diary.clone()).job::<Hog>().job::<Long>();
+    let (grace, stall_timeout) = (Duration::from_secs(30), Some(Duration::from_secs(1)));
+    let options = WorkerOptions { shutdown_timeout: grace, stall_timeout, ..brisk() };
+    let client = client(&server);
+    client.enqueue(Hog {}).await.unwrap();
+    client.enqueue(Long {}).await.unwrap();
+    let worker = Running::start(options, server.redis(), registry);
+    worker.lifecycle.stopping().await;
+    worker.stop().await;
+    assert_eq!(diary.lines(), ["hog", "long"]);
+    assert_eq!((waiting(&server).await, held(&server).await), (0, 0));
 }

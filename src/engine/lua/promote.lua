@@ -3,9 +3,9 @@
 -- ARGV: timed set, queues set, prefix of queue keys, dead set, now, hash of counters,
 --       the dead set's oldest score and its first rank from the end to go,
 --       then triples: member as it stands, payload to push, queue ('' = no job: to the dead set)
--- returns: the number of members moved, and of those that the dead set had to let go; an error if
---          one could not be moved: that one is tried again after a minute, so that it does not
---          stand before the others
+-- returns: the number of members moved, of those that the dead set had to let go, and why the last
+--          one that could not be moved could not ('' if all were): such a one is tried again after
+--          a minute, so that it does not stand before the others
 local trimmed = 0
 
 local function bury(member)
@@ -39,4 +39,4 @@ for at = 9, #ARGV, 3 do
   end
 end
 if trimmed > 0 then redis.pcall('HINCRBY', ARGV[6], 'dead_trimmed', trimmed) end
-return failed or { moved, trimmed }
+return { moved, trimmed, failed and failed.err or '' }
