@@ -89,8 +89,12 @@ impl Finisher {
     /// come between the end of a job and the record of it.
     pub(crate) fn finish(&self, delivery: Arc<Delivery>, fate: Fate) {
         if delivery.finish() {
-            if fate == Fate::Return && !delivery.lost() {
-                self.returned.fetch_add(1, Ordering::Relaxed);
+            match fate {
+                Fate::Return if !delivery.lost() => {
+                    self.returned.fetch_add(1, Ordering::Relaxed);
+                }
+                Fate::Done { traces: None } => delivery.is_done(),
+                _ => {}
             }
             self.with(|endings| {
                 endings.waiting.push(Ending { delivery, fate, resent: false, refused: false })

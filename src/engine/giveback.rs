@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use redis::RedisResult;
+use redis::{RedisResult, cmd};
 
 use super::connection::Connection;
 use super::inflight::{Delivery, Inflight};
@@ -33,12 +33,22 @@ pub(crate) async fn run(session: &Session, inflight: &Inflight) -> u64 {
     }
 }
 
-/// Gives back once, over any connection: the session's does not answer.
+/// Gives back once, over any connection, and first what the finisher did not get to send: the
+/// session's connection and the runtime do not answer.
 pub(crate) async fn at_once(
     connection: &Connection,
     session: &Session,
     inflight: &Inflight,
 ) -> RedisResult<u64> {
+    let done = inflight.done();
+    if !done.is_empty() {
+        let mut delete = cmd("HDEL");
+        delete.arg(&session.inflight_key);
+        for field in &done {
+            delete.arg(field.to_string());
+        }
+        connection.query::<()>(&delete).await?;
+    }
     all(connection, session, inflight).await.map_err(|(_, error)| error)
 }
 

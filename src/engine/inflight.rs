@@ -55,6 +55,9 @@ pub(crate) struct Delivery {
     finished: AtomicBool,
     left_behind: AtomicBool,
     rescued: AtomicBool,
+    blamed: AtomicBool,
+    /// It ended so that nothing is to be left of it.
+    done: AtomicBool,
     /// Counts how often its job got a thread and gave it back: odd while it has one.
     polls: AtomicU32,
     shown: OnceLock<String>,
@@ -73,6 +76,8 @@ impl Delivery {
             finished: AtomicBool::new(false),
             left_behind: AtomicBool::new(false),
             rescued: AtomicBool::new(false),
+            blamed: AtomicBool::new(false),
+            done: AtomicBool::new(false),
             polls: AtomicU32::new(0),
             shown: OnceLock::new(),
         })
@@ -106,6 +111,16 @@ impl Delivery {
 
     pub(crate) fn rescued(&self) -> bool {
         self.rescued.load(Ordering::Relaxed)
+    }
+
+    /// True once: what it does wrong at every turn is said once.
+    pub(crate) fn blamed(&self) -> bool {
+        !self.blamed.swap(true, Ordering::Relaxed)
+    }
+
+    /// It ended well; its record is all that has to go.
+    pub(crate) fn is_done(&self) {
+        self.done.store(true, Ordering::Relaxed);
     }
 
     /// Marks the outcome as recorded; false if it already was.
@@ -332,6 +347,13 @@ impl Inflight {
         });
         let polling = polls.filter(|(_, poll)| poll % 2 == 1);
         polling.map(|(held, poll)| (held.delivery.clone(), poll)).collect()
+    }
+
+    /// Those that ended well, but Redis does not know of it yet.
+    pub(crate) fn done(&self) -> Vec<Field> {
+        let table = self.lock();
+        let done = table.held.iter().filter(|(_, held)| held.delivery.done.load(Ordering::Relaxed));
+        done.map(|(field, _)| *field).collect()
     }
 
     /// Whether this delivery is still ours, be it only that Redis does not know its end yet.

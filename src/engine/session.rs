@@ -201,9 +201,12 @@ impl Session {
                 script.arg(field.to_string()).arg("").arg("");
             }
             let jobs: u64 = connection.run(&script).await?;
-            tracing::warn!(jobs, "Redis has lost the ends of jobs: they run again");
-            self.counters.event("restored", jobs);
-            self.redis.wakes().everything();
+            if jobs > 0 {
+                // none: they ended while we looked
+                tracing::warn!(jobs, "Redis has lost the ends of jobs: they run again");
+                self.counters.event("restored", jobs);
+                self.redis.wakes().everything();
+            }
         }
         Ok(())
     }

@@ -22,6 +22,8 @@ use super::session::Session;
 const TICK: Duration = Duration::from_millis(500);
 /// Whatever has not moved for this long is worth a line in the log.
 const LATE: Duration = Duration::from_secs(2);
+/// What runs in a process that is too large gets this long, and then the grace of a stop.
+const FINISHING: Duration = Duration::from_secs(15 * 60);
 /// What giving back may take when the runtime is beyond help.
 const LAST: Duration = Duration::from_millis(400);
 
@@ -65,8 +67,8 @@ impl Watchdog {
     pub(crate) async fn run(self, redis: &Redis) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut progress, mut stopping, mut last) =
-            (Progress::default(), Duration::ZERO, Instant::now());
+        let (mut progress, mut last) = (Progress::default(), Instant::now());
+        let (mut stopping, mut finishing) = (Duration::ZERO, Duration::ZERO);
         loop {
             ticks.tick().await;
             let passed = last.elapsed().min(2 * TICK);
@@ -83,7 +85,7 @@ impl Watchdog {
                 }
             } else {
                 self.watch_progress(&progress);
-                self.watch_memory();
+                self.watch_memory(&mut finishing, passed);
             }
         }
     }
@@ -122,7 +124,7 @@ impl Watchdog {
     }
 
     /// Finishes what runs, takes nothing new, and ends: what leaks is gone with the process.
-    fn watch_memory(&self) {
+    fn watch_memory(&self, finishing: &mut Duration, passed: Duration) {
         let Some(limit) = self.limits.memory else { return };
         let mib = resident_kib() / 1024;
         if mib > limit && self.lifecycle.phase() == Phase::Running {
@@ -134,9 +136,11 @@ impl Watchdog {
             );
             self.lifecycle.quiet_for(Exit::Memory);
         }
-        let leaving = self.lifecycle.exit() == Exit::Memory;
-        if leaving && self.inflight.busy().is_empty() {
-            self.lifecycle.end(Exit::Memory);
+        if self.lifecycle.exit() == Exit::Memory {
+            *finishing += passed;
+            if *finishing >= FINISHING || self.inflight.busy().is_empty() {
+                self.lifecycle.end(Exit::Memory);
+            }
         }
     }
 
@@ -217,7 +221,7 @@ impl Progress {
 }
 
 fn report(told: &Told, progress: &Progress) {
-    for job in &told.late {
+    for job in told.late.iter().filter(|job| job.blamed()) {
         tracing::warn!(
             job.class = job.class(),
             job.jid = job.jid(),

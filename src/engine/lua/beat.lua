@@ -18,7 +18,15 @@ local function list()
 end
 
 redis.call('HSET', identity, unpack(list()))
-redis.call('SADD', ARGV[3], identity)
+-- a gap of half a lifetime is a break: the last beats of others may be older than ours, and they
+-- too need time to come back
+local time, unbroken = redis.call('TIME'), ARGV[7]
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local since = redis.call('GET', unbroken)
+if not since or tonumber(since) > now then since = now end
+redis.call('SET', unbroken, since, 'PX', math.floor(ttl / 2))
+
+redis.pcall('SADD', ARGV[3], identity) -- what others keep there must not cost a beat
 for _, key in ipairs(list()) do
   redis.call('DEL', key)
   local n = tonumber(ARGV[at])
@@ -31,20 +39,12 @@ at = at + 1 + tonumber(ARGV[at])
 
 -- not in the record: that may expire before a beat without a reply is sent again
 if redis.call('GET', ARGV[5]) ~= ARGV[4] then
+  redis.call('SET', ARGV[5], ARGV[4], 'EX', ARGV[6])
   for i = at, #ARGV, 4 do
     local key, field, by, expiry = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
     -- pcall: a counter that is none (somebody's SET) must not look like a failed heartbeat
     if field == '' then redis.pcall('INCRBY', key, by) else redis.pcall('HINCRBY', key, field, by) end
     if expiry ~= '0' then redis.call('EXPIRE', key, expiry) end
   end
-  redis.call('SET', ARGV[5], ARGV[4], 'EX', ARGV[6])
 end
-
--- a gap of half a lifetime is a break: the last beats of others may be older than ours, and they
--- too need time to come back
-local time, unbroken = redis.call('TIME'), ARGV[7]
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local since = redis.call('GET', unbroken)
-if not since or tonumber(since) > now then since = now end
-redis.call('SET', unbroken, since, 'PX', math.floor(ttl / 2))
 return time
