@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::inflight::Delivery;
+use super::delivery::Delivery;
 use super::keys;
 use super::lifecycle::{Lifecycle, Phase};
 use super::retry::Stop;

@@ -7,8 +7,9 @@ use redis::{RedisError, RedisResult, Value, cmd};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
+use super::delivery::{Delivery, Field};
 use super::errors::breaks_connection;
-use super::inflight::{Delivery, Field, Inflight};
+use super::inflight::Inflight;
 use super::keys;
 use super::queues::{QueueList, Resolved, shuffle};
 use super::refusals::Refusals;

@@ -13,8 +13,9 @@ use redis::{RedisError, RedisResult, Value, cmd};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use super::delivery::Delivery;
 use super::errors::{breaks_connection, code, reason};
-use super::inflight::{Delivery, Inflight};
+use super::inflight::Inflight;
 use super::keys;
 use super::retry::Fate;
 use super::scripts;

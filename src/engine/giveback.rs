@@ -6,7 +6,8 @@ use std::sync::Arc;
 use redis::{RedisResult, cmd};
 
 use super::connection::Connection;
-use super::inflight::{Delivery, Inflight};
+use super::delivery::Delivery;
+use super::inflight::Inflight;
 use super::keys;
 use super::scripts;
 use super::session::Session;

@@ -13,7 +13,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::connection::Connection;
 use super::counters::Increments;
-use super::inflight::{Delivery, Inflight};
+use super::delivery::Delivery;
+use super::inflight::Inflight;
 use super::keys;
 use super::lifecycle::{Lifecycle, Phase};
 use super::process::Vitals;

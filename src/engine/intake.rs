@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::delivery::Delivery;
 use super::fetch::{Fetcher, MAX_JOBS};
-use super::inflight::{Delivery, Inflight};
+use super::inflight::Inflight;
 use super::lifecycle::{Lifecycle, Phase};
 use super::processor::Processor;
 use super::retry::Fate;

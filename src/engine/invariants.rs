@@ -1,7 +1,7 @@
 //! What must hold for any bytes that a stranger pushes. The tests feed it made-up payloads, the
 //! fuzzer (`fuzz/`) whatever it comes upon; neither is part of a normal build.
 
-use super::inflight::split_record;
+use super::delivery::split_record;
 use super::payload::{Head, Payload, known_as};
 use super::retry::{BAD_ARGUMENTS, BAD_JSON, ERROR, Failure, Fate, Moment, Retry, UNKNOWN_CLASS};
 use super::retry::{buried, failed, last_chance};

@@ -16,7 +16,7 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `payload` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `retry` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `payload` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `context` `middleware` `job` `client` `backlog` `buffered` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
@@ -34,6 +34,7 @@ mod connection;
 mod context;
 mod counters;
 mod cron;
+mod delivery;
 mod errors;
 mod fetch;
 mod finish;

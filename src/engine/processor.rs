@@ -10,8 +10,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::context::{Run, Standing};
 use super::counters::Counters;
+use super::delivery::Delivery;
 use super::finish::Finisher;
-use super::inflight::Delivery;
 use super::lifecycle::{Lifecycle, Phase};
 use super::middleware::{Call, Chain};
 use super::payload::{Head, Payload, known_as, new_jid};

@@ -8,8 +8,8 @@ use std::time::Duration;
 use redis::{RedisResult, cmd, pipe};
 use tokio::time::sleep;
 
+use super::delivery::{Field, split_record};
 use super::finish::bury;
-use super::inflight::{Field, split_record};
 use super::keys;
 use super::payload::{Head, Payload, known_as};
 use super::records;

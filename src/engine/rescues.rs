@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::inflight::Field;
+use super::delivery::Field;
 use super::keys;
 
 /// How often a job outlived its process, since when we count, and the delivery under which it

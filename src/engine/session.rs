@@ -13,8 +13,9 @@ use tokio::time::sleep;
 
 use super::connection::Connection;
 use super::counters::Counters;
+use super::delivery::{Delivery, Field};
 use super::errors::{breaks_connection, is_wrong_type};
-use super::inflight::{Delivery, Field, Inflight};
+use super::inflight::Inflight;
 use super::keys;
 use super::process::{Process, Vitals};
 use super::records;

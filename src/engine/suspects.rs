@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use redis::{RedisResult, cmd};
 
-use super::inflight::Delivery;
+use super::delivery::Delivery;
 use super::keys;
 use super::payload::{Head, known_as};
 use super::rescues::Rescues;

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use super::delivery::{Delivery, Field};
 use super::giveback;
-use super::inflight::{Delivery, Field, Inflight};
+use super::inflight::Inflight;
 use super::lifecycle::{Exit, Lifecycle, Phase};
 use super::process::resident_kib;
 use super::redis::Redis;

@@ -17,6 +17,7 @@ const GROUND_UP: &[&str] = &[
     "server",
     "scripts",
     "counters",
+    "delivery",
     "inflight", // plain data and decisions
     "address",
     "gauge",
