@@ -15,7 +15,7 @@ use super::finish::Finisher;
 use super::lifecycle::{Lifecycle, Phase};
 use super::middleware::{Call, Chain};
 use super::payload::{Head, Payload, known_as, new_jid};
-use super::readable::cut;
+use super::readable::{cut, without_values};
 use super::registry::{Handler, Handlers, Performing};
 use super::retry::{self, Failure, Fate, Moment, Retry, Stop};
 use super::session::Session;
@@ -199,12 +199,16 @@ impl Processor {
             );
             return;
         }
+        let error = match failure.class {
+            retry::BAD_ARGUMENTS => without_values(&failure.message),
+            _ => &failure.message,
+        };
         tracing::warn!(
             job.class = delivery.class(),
             job.jid = delivery.jid(),
             queue = cut(&delivery.queue),
             error.class = failure.class,
-            error = failure.message,
+            error,
             "{what}"
         );
     }

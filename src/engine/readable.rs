@@ -48,9 +48,36 @@ pub(crate) fn cut(name: &str) -> &str {
     name.char_indices().nth(200).map_or(name, |(end, _)| &name[..end])
 }
 
+/// Why arguments do not fit, for the log: what serde expected, without what it found.
+pub(crate) fn without_values(message: &str) -> &str {
+    match message.rfind(", expected ") {
+        Some(at) => &message[at + 2..],
+        None if message.starts_with("missing field `") => message,
+        None => "they do not fit; the reason is with the job in Redis",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arguments_stay_out_of_the_log() {
+        #[derive(Debug, serde::Deserialize)]
+        #[allow(dead_code)]
+        struct Args {
+            n: u8,
+            to: (String,),
+        }
+        let told = |args: &str| {
+            let error = serde_json::from_str::<Args>(args).unwrap_err().to_string();
+            without_values(&error).to_owned()
+        };
+        assert_eq!(told(r#"{"n":"s3cret, expected x"}"#), "expected u8 at line 1 column 25");
+        assert_eq!(told(r#"{"n":7777}"#), "expected u8 at line 1 column 9");
+        assert_eq!(told("{}"), "missing field `n` at line 1 column 2");
+        assert!(!without_values("no such account: s3cret").contains("s3cret"));
+    }
 
     #[test]
     fn depth_is_counted_outside_of_texts() {
