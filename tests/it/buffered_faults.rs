@@ -12,7 +12,7 @@ use crate::proxy::{Fault, Kind, Proxy};
 use crate::support::{PATIENCE, Server, eventually, impatient};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_server_dies_again_and_again() {
+async fn the_server_ends_again_and_again() {
     let mut server = durable().await;
     let client = buffered(&server);
     let enough = Arc::new(AtomicBool::new(false));
@@ -35,7 +35,7 @@ async fn the_server_dies_again_and_again() {
         let before = server.query::<usize>("LLEN queue:default").await;
         let more = async || server.query::<usize>("LLEN queue:default").await > before + 100;
         eventually("some are pushed", more).await;
-        server.kill();
+        server.shut_down();
         eventually("some are kept", async || client.waiting() > 0).await;
         server.launch();
         server.answers().await;
