@@ -15,7 +15,8 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::backlog::{Backlog, BufferLimits, Call, Pushed};
-use super::client::{Client, EnqueueError, Placed};
+use super::batch::Placed;
+use super::client::{Client, EnqueueError};
 use super::job::Job;
 use super::keys;
 use super::payload::{Payload, Seconds};

@@ -1,16 +1,15 @@
 //! Enqueueing: from the web process, from jobs, from anywhere with an `App`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::time::{Duration, SystemTime};
 
-use redis::{Pipeline, RedisError};
+use redis::RedisError;
 
+use super::batch::Batch;
 use super::clock;
 use super::errors;
 use super::job::{Job, encode};
-use super::keys;
 use super::middleware::{Chain, Rest};
 use super::payload::{Payload, Seconds, new_jid};
 use super::redis::Redis;
@@ -140,14 +139,16 @@ impl Client {
     ) -> Result<Vec<String>, EnqueueError> {
         let payloads: Result<Vec<_>, _> = jobs.into_iter().map(|job| Payload::of(&job)).collect();
         let ready = self.prepare(payloads?).await?;
-        for (n, slice) in ready.chunks(SLICE).enumerate() {
-            let sent = self.send(slice.to_vec()).await;
-            sent.map_err(|error| match n {
+        let jids: Vec<String> = ready.iter().map(Payload::jid).collect();
+        let mut rest = ready.into_iter();
+        for done in (0..jids.len()).step_by(SLICE) {
+            let sent = self.send(rest.by_ref().take(SLICE).collect()).await;
+            sent.map_err(|error| match done {
                 0 => error,
-                n => EnqueueError::Unknown(format!("after {} jobs: {error}", n * SLICE)),
+                done => EnqueueError::Unknown(format!("after {done} jobs: {error}")),
             })?;
         }
-        Ok(ready.iter().map(Payload::jid).collect())
+        Ok(jids)
     }
 
     /// Enqueues any payload, for instance of a class that another language handles. A field
@@ -199,82 +200,10 @@ impl Client {
         if !batch.scheduled.is_empty() {
             self.redis.wakes().scheduled();
         }
-        sent.map_err(|error| batch.explain(error))
-    }
-}
-
-/// Where a payload goes, and as what.
-pub(crate) struct Placed {
-    pub(crate) queue: String,
-    /// The time it waits for, in `schedule`; `None`: it goes to its queue at once.
-    pub(crate) at: Option<f64>,
-    pub(crate) bytes: Vec<u8>,
-}
-
-impl Placed {
-    pub(crate) fn of(mut payload: Payload, now: f64) -> Placed {
-        let at = payload.get::<f64>("at").filter(|at| *at > now);
-        payload.remove("at");
-        if payload.raw("created_at").is_none() {
-            payload.set("created_at", Seconds(now));
-        }
-        match at {
-            Some(_) => payload.remove("enqueued_at"),
-            None => payload.set("enqueued_at", Seconds(now)),
-        }
-        let queue = payload.get("queue").unwrap_or_default();
-        Placed { queue, at, bytes: payload.to_bytes() }
-    }
-}
-
-#[derive(Default)]
-struct Batch {
-    queues: BTreeMap<String, Vec<Vec<u8>>>,
-    scheduled: Vec<(f64, Vec<u8>)>,
-}
-
-impl Batch {
-    fn sort(payloads: Vec<Payload>, now: f64) -> Batch {
-        let mut batch = Batch::default();
-        for payload in payloads {
-            match Placed::of(payload, now) {
-                Placed { at: Some(at), bytes, .. } => batch.scheduled.push((at, bytes)),
-                Placed { queue, bytes, .. } => batch.queues.entry(queue).or_default().push(bytes),
-            }
-        }
-        batch
-    }
-
-    fn commands(&self) -> Pipeline {
-        let mut pipe = redis::pipe();
-        if !self.queues.is_empty() {
-            // always both: deleting a queue in the UI takes its name out at any moment
-            let names: Vec<&String> = self.queues.keys().collect();
-            pipe.cmd("SADD").arg(keys::QUEUES).arg(names).ignore();
-        }
-        for (queue, payloads) in &self.queues {
-            pipe.cmd("LPUSH").arg(keys::queue(queue)).arg(payloads).ignore();
-        }
-        if !self.scheduled.is_empty() {
-            pipe.cmd("ZADD").arg(keys::SCHEDULE);
-            for (at, payload) in &self.scheduled {
-                pipe.arg(*at).arg(payload);
-            }
-            pipe.ignore();
-        }
-        pipe
-    }
-
-    /// Commands fail one by one: nothing is enqueued only if every push was refused.
-    fn explain(&self, error: RedisError) -> EnqueueError {
-        let first = usize::from(!self.queues.is_empty()); // the one before it is the SADD
-        let pushes = self.queues.len() + usize::from(!self.scheduled.is_empty());
-        let refused = errors::refused(&error);
-        let failed = refused.iter().filter(|index| **index >= first).count();
-        match refused.is_empty() || failed == pushes {
+        sent.map_err(|error| match batch.failed_whole(&error) {
             true => error.into(),
             false => EnqueueError::Unknown(errors::reason(&error)),
-        }
+        })
     }
 }
 

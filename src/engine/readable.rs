@@ -63,15 +63,13 @@ mod tests {
 
     #[test]
     fn arguments_stay_out_of_the_log() {
-        #[derive(Debug, serde::Deserialize)]
-        #[allow(dead_code)]
+        #[derive(serde::Deserialize)]
         struct Args {
             n: u8,
-            to: (String,),
         }
-        let told = |args: &str| {
-            let error = serde_json::from_str::<Args>(args).unwrap_err().to_string();
-            without_values(&error).to_owned()
+        let told = |args: &str| match serde_json::from_str::<Args>(args) {
+            Ok(args) => args.n.to_string(),
+            Err(error) => without_values(&error.to_string()).to_owned(),
         };
         assert_eq!(told(r#"{"n":"s3cret, expected x"}"#), "expected u8 at line 1 column 25");
         assert_eq!(told(r#"{"n":7777}"#), "expected u8 at line 1 column 9");

@@ -35,6 +35,7 @@ const GROUND_UP: &[&str] = &[
     "context",
     "middleware",
     "job",
+    "batch",
     "client",
     "backlog",
     "buffered",
