@@ -10,18 +10,18 @@ use roustabout::config::Config;
 use roustabout::engine::{Lifecycle, Redis};
 use roustabout::routes::{self, Web};
 
-const HELP: &str = "\
-web: the HTTP side of roustabout
+/// The HTTP side of roustabout.
+#[derive(clap::Parser)]
+#[command(name = "web", version, after_help = SETTINGS)]
+struct Arguments {}
 
-Usage: web [--help | --version]
-
+const SETTINGS: &str = "\
 Everything is configured by environment variables, or a .env file in the working directory:
-PORT (5006), REDIS_URL, API_TOKEN, RUST_LOG and more; the README has the table.
-";
+PORT (5006), REDIS_URL, API_TOKEN, RUST_LOG and more; the README has the table.";
 
 fn main() -> ExitCode {
-    match boot::start("web", HELP) {
-        Ok(config) => boot::end("web", run(config).map(|()| 0)),
+    match boot::start::<Arguments>("web") {
+        Ok((_, config)) => boot::end("web", run(config).map(|()| 0)),
         Err(code) => code,
     }
 }

@@ -8,23 +8,23 @@ use roustabout::config::Config;
 use roustabout::engine::{Exit, Lifecycle, Worker};
 use roustabout::{boot, jobs};
 
-const HELP: &str = "\
-worker: runs the background jobs of roustabout
+/// Runs the background jobs of roustabout.
+#[derive(clap::Parser)]
+#[command(name = "worker", version, after_help = OPERATION)]
+struct Arguments {}
 
-Usage: worker [--help | --version]
-
+const OPERATION: &str = "\
 Everything is configured by environment variables, or a .env file in the working directory:
 REDIS_URL, CONCURRENCY (10), QUEUES (*), SHUTDOWN_TIMEOUT (25) and more; the README has the table.
 
 Signals: TERM, INT, HUP stop (running jobs get SHUTDOWN_TIMEOUT seconds, the rest goes back to
 its queues); TSTP takes no new jobs; TTIN lists the running jobs in the log.
 Exit codes: 0 after a stop; 1 bad settings or a server that is too old; 2 bad usage; 70 a job
-held its thread for STALL_TIMEOUT; 75 above MEMORY_LIMIT_MB. After 70 and 75 start it again.
-";
+held its thread for STALL_TIMEOUT; 75 above MEMORY_LIMIT_MB. After 70 and 75 start it again.";
 
 fn main() -> ExitCode {
-    match boot::start("worker", HELP) {
-        Ok(config) => boot::end("worker", run(config).map(Exit::code)),
+    match boot::start::<Arguments>("worker") {
+        Ok((_, config)) => boot::end("worker", run(config).map(Exit::code)),
         Err(code) => code,
     }
 }
