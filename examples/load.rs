@@ -12,25 +12,13 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, bail, ensure};
-use lexopt::{Arg, Parser, ValueExt};
+use anyhow::{Context, ensure};
+use clap::{Parser, ValueEnum};
 use roustabout::engine::{
     Client, Job, JobContext, Lifecycle, Redis, RedisOptions, Registry, TlsVerify, Worker,
     WorkerOptions,
 };
 use serde::{Deserialize, Serialize};
-
-const HELP: &str = "\
-load: measures the engine on the Redis that REDIS_URL names
-
-Usage: load [--mode drain|latency|schedule] [--jobs N] [--concurrency C] [--payload BYTES] [--flush]
-
-  drain      push N jobs, then let a worker drain them: jobs per second
-  latency    an idle worker, a job every 20 ms: from enqueue to start
-  schedule   an idle worker, a job due every 20 ms: from its time to its start
-
-The server must be empty; --flush empties its database first.
-";
 
 /// Does nothing, and notes how long after its moment it began.
 #[derive(Serialize, Deserialize)]
@@ -62,19 +50,48 @@ impl Job for Noop {
     }
 }
 
+/// Measures the engine on the Redis that REDIS_URL names. The server must be empty.
+#[derive(Parser)]
+#[command(name = "load")]
 struct Settings {
-    mode: String,
-    jobs: usize,
+    #[arg(long, value_enum, default_value_t = Mode::Drain)]
+    mode: Mode,
+    /// How many; 100,000 to drain, else 200
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Jobs at once
+    #[arg(long, value_name = "C", default_value_t = 10)]
     concurrency: usize,
+    /// The size of a job in Redis, about
+    #[arg(long, value_name = "BYTES", default_value_t = 200)]
     payload: usize,
+    /// Empty the database first
+    #[arg(long)]
     flush: bool,
+    /// This program's other half
+    #[arg(long, hide = true)]
     worker: bool,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Mode {
+    /// Push N jobs, then let a worker drain them: jobs per second
+    Drain,
+    /// An idle worker, a job every 20 ms: from enqueue to start
+    Latency,
+    /// An idle worker, a job due every 20 ms: from its time to its start
+    Schedule,
+}
+
+impl Settings {
+    fn jobs(&self) -> usize {
+        self.jobs.unwrap_or(if self.mode == Mode::Drain { 100_000 } else { 200 })
+    }
+}
+
 fn main() -> ExitCode {
-    let outcome = settings().and_then(|settings| {
-        let Some(settings) = settings else { return Ok(()) };
-        let runtime = tokio::runtime::Runtime::new()?;
+    let settings = Settings::parse();
+    let outcome = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
         match settings.worker {
             true => runtime.block_on(worker(settings)),
             false => runtime.block_on(measure(settings)),
@@ -89,43 +106,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// `None` after `--help`.
-fn settings() -> anyhow::Result<Option<Settings>> {
-    let mut settings = Settings {
-        mode: "drain".to_owned(),
-        jobs: 0,
-        concurrency: 10,
-        payload: 200,
-        flush: false,
-        worker: false,
-    };
-    let mut arguments = Parser::from_env();
-    while let Some(argument) = arguments.next()? {
-        match argument {
-            Arg::Long("mode") => settings.mode = arguments.value()?.string()?,
-            Arg::Long("jobs") => settings.jobs = arguments.value()?.parse()?,
-            Arg::Long("concurrency") => settings.concurrency = arguments.value()?.parse()?,
-            Arg::Long("payload") => settings.payload = arguments.value()?.parse()?,
-            Arg::Long("flush") => settings.flush = true,
-            Arg::Long("worker") => settings.worker = true, // this program's other half
-            Arg::Long("help") | Arg::Short('h') => {
-                print!("{HELP}");
-                return Ok(None);
-            }
-            other => return Err(other.unexpected().into()),
-        }
-    }
-    let usual = match settings.mode.as_str() {
-        "drain" => 100_000,
-        "latency" | "schedule" => 200,
-        other => bail!("--mode {other}: it is one of drain, latency, schedule"),
-    };
-    if settings.jobs == 0 {
-        settings.jobs = usual;
-    }
-    Ok(Some(settings))
-}
-
 fn redis() -> anyhow::Result<Redis> {
     let url = std::env::var("REDIS_URL").context("REDIS_URL names the server to measure")?;
     let options = RedisOptions::parse(&url, TlsVerify::Full);
@@ -135,7 +115,7 @@ fn redis() -> anyhow::Result<Redis> {
 /// The child: works until it has seen all jobs, then prints when each began.
 async fn worker(settings: Settings) -> anyhow::Result<()> {
     let lifecycle = Lifecycle::for_worker()?;
-    let (starts, wanted) = (Arc::default(), settings.jobs);
+    let (starts, wanted) = (Arc::default(), settings.jobs());
     let notes = Notes { starts, wanted, lifecycle: lifecycle.clone() };
     let registry = Registry::new(notes.clone()).job::<Noop>();
     let options = WorkerOptions { concurrency: settings.concurrency, ..WorkerOptions::default() };
@@ -156,14 +136,14 @@ async fn measure(settings: Settings) -> anyhow::Result<()> {
     let client = Client::new(redis.clone());
     let padding = "x".repeat(settings.payload.saturating_sub(150));
     let noop = |moment| Noop { moment, padding: padding.clone() };
-    if settings.mode == "drain" {
-        client.enqueue_all((0..settings.jobs).map(|_| noop(epoch()))).await?;
+    if settings.mode == Mode::Drain {
+        client.enqueue_all((0..settings.jobs()).map(|_| noop(epoch()))).await?;
     }
     let child = start_worker(&settings)?;
-    if settings.mode != "drain" {
+    if settings.mode != Mode::Drain {
         registered(&redis).await?;
-        let scheduled = settings.mode == "schedule";
-        for _ in 0..settings.jobs {
+        let scheduled = settings.mode == Mode::Schedule;
+        for _ in 0..settings.jobs() {
             match scheduled {
                 true => {
                     let due = SystemTime::now() + Duration::from_millis(500);
@@ -182,8 +162,8 @@ async fn measure(settings: Settings) -> anyhow::Result<()> {
 
 fn start_worker(settings: &Settings) -> anyhow::Result<std::process::Child> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--worker", "--mode", &settings.mode]);
-    command.args(["--jobs", &settings.jobs.to_string()]);
+    command.arg("--worker");
+    command.args(["--jobs", &settings.jobs().to_string()]);
     command.args(["--concurrency", &settings.concurrency.to_string()]);
     Ok(command.stdout(Stdio::piped()).spawn()?)
 }
@@ -202,7 +182,7 @@ async fn registered(redis: &Redis) -> anyhow::Result<()> {
 fn report(settings: &Settings, starts: Vec<(f64, f64)>) -> anyhow::Result<()> {
     let Settings { mode, concurrency, .. } = settings;
     let jobs = starts.len();
-    if mode == "drain" {
+    if *mode == Mode::Drain {
         let begin = starts.iter().map(|(start, _)| *start).fold(f64::INFINITY, f64::min);
         let end = starts.iter().map(|(start, _)| *start).fold(0.0, f64::max);
         println!(
@@ -215,6 +195,7 @@ fn report(settings: &Settings, starts: Vec<(f64, f64)>) -> anyhow::Result<()> {
     late.sort_by(f64::total_cmp);
     let at = |share: f64| late[((jobs - 1) as f64 * share) as usize];
     let (p50, p99, max) = (at(0.5), at(0.99), at(1.0));
+    let mode = format!("{mode:?}").to_lowercase();
     println!("{mode:<9} {jobs} jobs: p50 {p50:.2} ms, p99 {p99:.2} ms, max {max:.2} ms");
     Ok(())
 }
