@@ -69,28 +69,31 @@ impl Lifecycle {
         Lifecycle { phase, exit: Arc::default(), dump: Arc::default() }
     }
 
-    /// A worker's: TERM, INT and HUP stop, TSTP quiets, TTIN lists the running jobs. Repeats
-    /// change nothing: platforms and local runners do send them twice. Call it first of all; an
-    /// error if the handlers cannot be installed.
+    /// A worker's: TERM, INT, HUP and QUIT stop, TSTP and USR2 quiet, TTIN lists the running
+    /// jobs. Repeats change nothing: platforms and local runners do send them twice. QUIT and USR2
+    /// are Resque's words for it. USR1 meant two things to two systems (be quiet, abort the job):
+    /// it is ignored, aloud. Call it first of all; an error if the handlers cannot be installed.
     pub fn for_worker() -> io::Result<Lifecycle> {
         Lifecycle::follow(|signal, this| match signal {
-            TSTP => this.quiet(),
-            TTIN => this.dump.notify_one(),
-            _ => this.stop(),
+            Heard::Stop => this.stop(),
+            Heard::Quiet => this.quiet(),
+            Heard::Dump => this.dump.notify_one(),
+            Heard::Unclear => tracing::warn!("USR1 ignored: TSTP is quiet, TERM is stop"),
         })
     }
 
-    /// A web process's: TERM, INT and HUP stop, TSTP and TTIN are ignored (their default would
-    /// freeze us).
+    /// A web process's: TERM, INT, HUP and QUIT stop, the others are ignored (by default they
+    /// would freeze us, or kill).
     pub fn for_web() -> io::Result<Lifecycle> {
-        Lifecycle::follow(|signal, this| match signal {
-            TSTP | TTIN => {}
-            _ => this.stop(),
+        Lifecycle::follow(|signal, this| {
+            if signal == Heard::Stop {
+                this.stop();
+            }
         })
     }
 
     /// On a thread of its own: jobs that hog the runtime must not keep a TERM from being heard.
-    fn follow(act: fn(i32, &Lifecycle)) -> io::Result<Lifecycle> {
+    fn follow(act: fn(Heard, &Lifecycle)) -> io::Result<Lifecycle> {
         let lifecycle = Lifecycle::new();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let mut signals = {
@@ -186,26 +189,38 @@ impl Lifecycle {
     }
 }
 
+/// What a signal of the operating system says.
+#[derive(Clone, Copy, PartialEq)]
+enum Heard {
+    Stop,
+    Quiet,
+    Dump,
+    Unclear,
+}
+
 /// The signals that we handle, as one stream.
-struct Signals([(i32, Signal); 5]);
+struct Signals([(Heard, Signal); 8]);
 
 impl Signals {
     fn install() -> io::Result<Signals> {
-        let install = |kind: SignalKind| signal(kind).map(|it| (kind.as_raw_value(), it));
+        let install = |kind: SignalKind, heard| signal(kind).map(|it| (heard, it));
         Ok(Signals([
-            install(SignalKind::terminate())?,
-            install(SignalKind::interrupt())?,
-            install(SignalKind::hangup())?,
-            install(SignalKind::from_raw(TSTP))?,
-            install(SignalKind::from_raw(TTIN))?,
+            install(SignalKind::terminate(), Heard::Stop)?,
+            install(SignalKind::interrupt(), Heard::Stop)?,
+            install(SignalKind::hangup(), Heard::Stop)?,
+            install(SignalKind::quit(), Heard::Stop)?,
+            install(SignalKind::from_raw(TSTP), Heard::Quiet)?,
+            install(SignalKind::user_defined2(), Heard::Quiet)?,
+            install(SignalKind::from_raw(TTIN), Heard::Dump)?,
+            install(SignalKind::user_defined1(), Heard::Unclear)?,
         ]))
     }
 
-    async fn next(&mut self) -> i32 {
+    async fn next(&mut self) -> Heard {
         poll_fn(|context| {
-            for (number, signal) in &mut self.0 {
+            for (heard, signal) in &mut self.0 {
                 if signal.poll_recv(context).is_ready() {
-                    return Poll::Ready(*number);
+                    return Poll::Ready(*heard);
                 }
             }
             Poll::Pending

@@ -6,8 +6,8 @@ use crate::http::read;
 use crate::support::{Redis, Web, program, run, wait_for};
 
 #[test]
-fn term_int_and_hup_end_an_idle_web_with_0() {
-    for signal in ["TERM", "INT", "HUP"] {
+fn term_int_hup_and_quit_end_an_idle_web_with_0() {
+    for signal in ["TERM", "INT", "HUP", "QUIT"] {
         let redis = Redis::absent();
         let mut web = Web::start(&redis, &[]);
         web.process.signal(signal);
@@ -25,10 +25,10 @@ fn a_worker_too_large_ends_with_75() {
 }
 
 #[test]
-fn tstp_and_ttin_change_nothing() {
+fn the_signals_of_a_worker_change_nothing() {
     let redis = Redis::absent();
     let web = Web::start(&redis, &[]);
-    for signal in ["TSTP", "TTIN"] {
+    for signal in ["TSTP", "TTIN", "USR1", "USR2"] {
         web.process.signal(signal);
         assert_eq!(web.get("/health").status, 200, "{signal}");
     }

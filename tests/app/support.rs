@@ -168,13 +168,22 @@ impl Web {
         Web::launch(program("web", redis, vars))
     }
 
-    /// Starts it on a free port and waits until it listens.
+    /// Starts it on a free port and waits until it listens. A port that was free a moment ago may
+    /// be taken by now; then on another.
     pub fn launch(mut command: Command) -> Web {
-        let port = free_port();
-        command.env("PORT", port.to_string());
-        let process = Process::spawn(command);
-        wait_for("web to listen", || TcpStream::connect(("127.0.0.1", port)).ok());
-        Web { port, process }
+        for _ in 0..5 {
+            let port = free_port();
+            command.env("PORT", port.to_string()).stderr(Stdio::null());
+            let mut process = Process(command.spawn().unwrap());
+            let listens = wait_for("web to listen", || match process.exited() {
+                Some(_) => Some(false),
+                None => TcpStream::connect(("127.0.0.1", port)).ok().map(|_| true),
+            });
+            if listens && process.exited().is_none() {
+                return Web { port, process };
+            }
+        }
+        panic!("web does not start");
     }
 
     /// One whose connection to Redis is up.

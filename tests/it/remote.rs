@@ -61,3 +61,21 @@ async fn commands_come_through_redis() {
     let () = server.query(&format!("LPUSH {identity}-signals TERM")).await;
     assert_eq!(child.ended().await, Some(0), "{}", child.log());
 }
+
+#[tokio::test]
+async fn resques_usr2_is_quiet_and_usr1_does_nothing() {
+    let server = Server::start().await;
+    let client = client(&server);
+    let child = Child::of(&server);
+    let identity = child.identity(&server).await;
+    child.signal("USR1");
+    child.logs("USR1 ignored").await;
+    client.enqueue(Note { name: "after USR1".into() }).await.unwrap();
+    notes(&server, "after USR1").await;
+    child.signal("USR2");
+    let quiet = async || server.query::<String>(&format!("HGET {identity} quiet")).await == "true";
+    eventually("it is quiet", quiet).await;
+    client.enqueue(Note { name: "for others".into() }).await.unwrap();
+    child.stop().await;
+    assert_eq!(server.query::<u32>("LLEN queue:default").await, 1);
+}

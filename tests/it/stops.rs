@@ -49,6 +49,11 @@ async fn hangup_then_quiet() {
 }
 
 #[tokio::test]
+async fn resques_quit() {
+    a_short_job_finishes_through(&["QUIT"]).await;
+}
+
+#[tokio::test]
 async fn long_jobs_go_back_to_the_head_as_they_were() {
     const RUNNING: usize = 700; // more than one step of the giving back
     let server = Server::start().await;
