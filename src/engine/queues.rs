@@ -50,7 +50,7 @@ impl FromStr for QueueList {
                 Some("") => Err("\"!\" names no queue"),
                 Some(pattern) => {
                     list.excluded.push(pattern.to_owned());
-                    Ok(())
+                    check(pattern)
                 }
                 None => list.add(part),
             };
@@ -74,9 +74,7 @@ impl QueueList {
                 (pattern, weight.ok_or("a weight is a number from 1 to 1000")?)
             }
         };
-        if pattern.contains(char::is_whitespace) {
-            return Err("a blank in a name: names are separated by commas");
-        }
+        check(pattern)?;
         if pattern.is_empty() {
             return Err("a queue name is missing (two commas, or one at an end?)");
         }
@@ -140,6 +138,17 @@ pub(crate) fn shuffle<T>(queues: &mut [T], weight: impl Fn(&T) -> u32) {
     });
 }
 
+/// What other systems read as something else must not go unnoticed.
+fn check(pattern: &str) -> Result<(), &'static str> {
+    if pattern.contains(char::is_whitespace) {
+        return Err("a blank in a name: names are separated by commas");
+    }
+    if pattern.contains(['[', ']', '{', '}']) {
+        return Err("the patterns are * and ?; list what [ab] or {a,b} would match");
+    }
+    Ok(())
+}
+
 fn is_glob(pattern: &str) -> bool {
     pattern.contains(['*', '?'])
 }
@@ -198,6 +207,17 @@ mod tests {
     }
 
     #[test]
+    fn as_resque_reads_them() {
+        let known = ["low", "critical", "mail", "low_2"];
+        assert_eq!(served("*", &known), "critical low low_2 mail"); // alphabetical
+        assert_eq!(served("low,*", &known), "low critical low_2 mail");
+        assert_eq!(served("critical,*,!low", &known), "critical low_2 mail");
+        assert_eq!(served("!low,*", &known), "critical low_2 mail"); // wherever it stands
+        assert_eq!(served("*,!low*", &known), "critical mail");
+        assert_eq!(served("mail,critical", &known), "mail critical"); // strict, as listed
+    }
+
+    #[test]
     fn globs() {
         let matching = [("*", ""), ("a*b*c", "axxbxbc"), ("*é?", "aéb"), ("**", "x"), ("a*", "a")];
         assert!(matching.iter().all(|(pattern, name)| glob(pattern, name)));
@@ -209,7 +229,20 @@ mod tests {
 
     #[test]
     fn nonsense_is_named() {
-        for bad in ["", "a,", "a:x", "a:0", ":3", "!", "a,a", "a:1001", "a b"] {
+        for bad in [
+            "",
+            "a,",
+            "a:x",
+            "a:0",
+            ":3",
+            "!",
+            "a,a",
+            "a:1001",
+            "a b",
+            "mail_[ab]",
+            "*,!{a,b}",
+            "!a b",
+        ] {
             assert!(bad.parse::<QueueList>().is_err(), "{bad}");
         }
     }

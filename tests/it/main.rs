@@ -51,6 +51,7 @@ mod lost_replies; // the server executes a step and the worker never learns of i
 mod many_jobs; // jobs that look alike, come from jobs, come in crowds
 mod odd_queues; // names with every odd character, and ten thousand of them
 mod outage; // the first one back leaves the others alone
+mod queue_lists; // QUEUES as Resque reads it
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod refusals; // Redis is there and says no
 mod remote; // quiet, list, and commands through Redis
