@@ -174,3 +174,27 @@ start_redis() { # DIR -> redis_pid, redis_port
     redis_port=$((redis_port + 1))
   done
 }
+
+# ---- what some tests use besides -----------------------------------------------------------------
+
+# A real Sidekiq. Only where nobody has to be asked: a user's machine is not ours to fill.
+ensure_sidekiq() {
+  ruby -rsidekiq -ractive_job -e '' 2>/dev/null && return
+  has apt-get && [ "$(id -u)" = 0 ] || return 0
+  sudo='' install="apt-get install -y --no-install-recommends ruby-sidekiq ruby-activejob"
+  say "Installing Sidekiq for the interop tests: $install"
+  mkdir -p tmp
+  logged $install || { logged apt-get update && logged $install; } || true
+}
+
+# Says which tests will skip themselves, and what they miss.
+tell_skipped() {
+  ruby -rsidekiq -ractive_job -e '' 2>/dev/null ||
+    skipped 'a real Sidekiq beside us' 'ruby-sidekiq ruby-activejob'
+  has chromedriver || skipped 'pages in a real browser' 'chromium chromium-driver'
+  has monit || skipped 'supervision by a real monit' monit
+  has systemd-analyze || skipped 'the systemd units' systemd
+  has faketime || skipped 'clocks that are off' faketime
+}
+
+skipped() { say "SKIPPED for want of a program: tests with $1 (apt-get install $2)"; }
