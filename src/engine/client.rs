@@ -138,7 +138,12 @@ impl Client {
         jobs: impl IntoIterator<Item = J>,
     ) -> Result<Vec<String>, EnqueueError> {
         let payloads: Result<Vec<_>, _> = jobs.into_iter().map(|job| Payload::of(&job)).collect();
-        let ready = self.prepare(payloads?).await?;
+        self.push_all(payloads?).await
+    }
+
+    /// The same for payloads of any class.
+    pub async fn push_all(&self, payloads: Vec<Payload>) -> Result<Vec<String>, EnqueueError> {
+        let ready = self.prepare(payloads).await?;
         let jids: Vec<String> = ready.iter().map(Payload::jid).collect();
         let mut rest = ready.into_iter();
         for done in (0..jids.len()).step_by(SLICE) {
