@@ -48,12 +48,26 @@ impl Exit {
     }
 }
 
+/// How a worker is, as its engine tells it twice a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// Redis knows this process, so it may take jobs. False until the first connection, and again
+    /// in an outage.
+    pub registered: bool,
+    /// Jobs in progress.
+    pub busy: usize,
+}
+
+type LastAct = Box<dyn FnOnce() + Send>;
+
 /// A handle on the phase of this process; clones share it.
 #[derive(Clone)]
 pub struct Lifecycle {
     phase: watch::Sender<Phase>,
+    pulse: watch::Sender<Pulse>,
     exit: Arc<Mutex<Exit>>,
     dump: Arc<Notify>,
+    last_acts: Arc<Mutex<Vec<LastAct>>>,
 }
 
 impl Default for Lifecycle {
@@ -65,8 +79,9 @@ impl Default for Lifecycle {
 impl Lifecycle {
     /// One that only `quiet` and `stop` move: for tests and embedding.
     pub fn new() -> Lifecycle {
-        let phase = watch::Sender::new(Phase::Running);
-        Lifecycle { phase, exit: Arc::default(), dump: Arc::default() }
+        let (phase, pulse) = (watch::Sender::new(Phase::Running), watch::Sender::default());
+        let (exit, dump, last_acts) = (Arc::default(), Arc::default(), Arc::default());
+        Lifecycle { phase, pulse, exit, dump, last_acts }
     }
 
     /// A worker's: TERM, INT and HUP stop, TSTP quiets, TTIN lists the running jobs. Repeats
@@ -135,7 +150,7 @@ impl Lifecycle {
 
     /// Why the process ends.
     pub(crate) fn exit(&self) -> Exit {
-        *self.lock()
+        *lock(&self.exit)
     }
 
     /// Resolves once the phase is at least this one.
@@ -148,6 +163,38 @@ impl Lifecycle {
     /// Resolves once the process is stopping.
     pub async fn stopping(&self) {
         self.reached(Phase::Stopping).await;
+    }
+
+    /// How the worker is at this moment.
+    pub fn pulse(&self) -> Pulse {
+        *self.pulse.borrow()
+    }
+
+    /// Resolves once it is another than this.
+    pub async fn pulse_other_than(&self, known: Pulse) {
+        // cannot fail, as above
+        let _ = self.pulse.subscribe().wait_for(|pulse| *pulse != known).await;
+    }
+
+    /// Resolves once the worker is registered in Redis and takes jobs. Never in a web process.
+    pub async fn ready(&self) {
+        let _ = self.pulse.subscribe().wait_for(|pulse| pulse.registered).await;
+    }
+
+    pub(crate) fn tell(&self, pulse: Pulse) {
+        self.pulse.send_if_modified(|now| std::mem::replace(now, pulse) != pulse);
+    }
+
+    /// Does this, too, before a process ends whose runtime is stuck: then `Worker::run` cannot
+    /// return, and nothing is dropped.
+    pub fn before_leaving(&self, act: impl FnOnce() + Send + 'static) {
+        lock(&self.last_acts).push(Box::new(act));
+    }
+
+    /// Ends the process from whatever thread this is.
+    pub(crate) fn leave(&self) -> ! {
+        lock(&self.last_acts).drain(..).for_each(|act| act());
+        std::process::exit(self.exit().code().into())
     }
 
     /// Resolves at each request to list the running jobs.
@@ -166,15 +213,11 @@ impl Lifecycle {
     }
 
     fn because(&self, exit: Exit, to: Phase) {
-        let mut why = self.lock();
+        let mut why = lock(&self.exit);
         if self.phase() < Phase::Stopping {
             *why = exit;
         }
         self.advance(to);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Exit> {
-        self.exit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn advance(&self, to: Phase) {
@@ -184,6 +227,10 @@ impl Lifecycle {
             forward
         });
     }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The signals that we handle, as one stream.

@@ -83,7 +83,7 @@ pub use context::JobContext;
 pub use errors::is_full;
 pub use inspect::is_dead;
 pub use job::Job;
-pub use lifecycle::{Exit, Lifecycle, Phase};
+pub use lifecycle::{Exit, Lifecycle, Phase, Pulse};
 pub use middleware::{Call, Next};
 pub use options::WorkerOptions;
 pub use payload::Payload;
