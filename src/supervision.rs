@@ -39,7 +39,8 @@ pub fn start(service: Service, lifecycle: &Lifecycle, grace: Duration) {
     match Notifier::open(&name) {
         Ok(notifier) => {
             let feed = watchdog(|name| std::env::var(name).ok()).map(|limit| limit / 2);
-            let reporter = Reporter { notifier, service, lifecycle: lifecycle.clone(), grace };
+            let (lifecycle, told) = (lifecycle.clone(), Told::default());
+            let reporter = Reporter { notifier, service, lifecycle, grace, told };
             tokio::spawn(reporter.run(feed));
         }
         Err(error) => tracing::warn!("NOTIFY_SOCKET: systemd hears nothing of us: {error}"),
@@ -72,11 +73,15 @@ impl Notifier {
 
     /// Whoever does not listen misses it; whoever is slow is waited for.
     async fn send(&self, message: &str) {
-        while let Err(error) = self.socket.send_to_addr(message.as_bytes(), &self.address)
+        while let Err(error) = self.try_send(message)
             && error.kind() == io::ErrorKind::WouldBlock
         {
             sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    fn try_send(&self, message: &str) -> io::Result<usize> {
+        self.socket.send_to_addr(message.as_bytes(), &self.address)
     }
 }
 
@@ -95,16 +100,17 @@ struct Reporter {
     service: Service,
     lifecycle: Lifecycle,
     grace: Duration,
+    told: Told,
 }
 
 impl Reporter {
-    async fn run(self, feed: Option<Duration>) {
+    async fn run(mut self, feed: Option<Duration>) {
         let mut feeding = every(feed.unwrap_or(Duration::from_secs(3_600)));
         let mut extending = every(EXTEND_EVERY);
-        let (mut told, mut stopping) = (Told::default(), None);
+        let mut stopping = None;
         loop {
             let (phase, pulse) = (self.lifecycle.phase(), self.lifecycle.pulse());
-            if let Some(news) = told.news(&self.service, phase, pulse) {
+            if let Some(news) = self.told.news(&self.service, phase, pulse) {
                 self.notifier.send(&news).await;
             }
             if phase == Phase::Stopping && stopping.is_none() {
@@ -127,6 +133,15 @@ impl Reporter {
             Phase::Running => self.lifecycle.reached(Phase::Quiet).await,
             Phase::Quiet => self.lifecycle.stopping().await,
             Phase::Stopping => std::future::pending().await,
+        }
+    }
+}
+
+/// Who has nothing to finish is gone before this task had its turn.
+impl Drop for Reporter {
+    fn drop(&mut self) {
+        if !self.told.stopping {
+            let _ = self.notifier.try_send("STOPPING=1");
         }
     }
 }

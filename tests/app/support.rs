@@ -53,6 +53,14 @@ impl Redis {
         wait_for("redis-server", || self.try_connection());
     }
 
+    /// Ends the server as if it had died; `run` starts it again.
+    pub fn stop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
+    }
+
     fn socket(&self) -> PathBuf {
         self.dir.path().join("redis.sock")
     }
@@ -81,10 +89,7 @@ impl Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            let _ = server.kill();
-            let _ = server.wait();
-        }
+        self.stop();
     }
 }
 
@@ -123,6 +128,10 @@ impl Process {
         let sent =
             Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]).status();
         assert!(sent.unwrap().success());
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
     }
 
     pub fn exited(&mut self) -> Option<ExitStatus> {
