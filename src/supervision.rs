@@ -21,6 +21,10 @@ const EXTEND_EVERY: Duration = Duration::from_secs(3);
 /// for as long as it may take by its own rules and a second: what goes wrong then is systemd's.
 const ENDING: Duration = Duration::from_secs(1);
 
+/// Signs of life within the time that systemd allows without one. Two would do to live; but then
+/// it may act after half of that time, before our own watchdog, which gives jobs back first.
+const MEALS: u32 = 6;
+
 /// What there is to tell.
 pub enum Service {
     /// A worker, and how many jobs it runs at once.
@@ -38,7 +42,7 @@ pub fn start(service: Service, lifecycle: &Lifecycle, grace: Duration) {
     };
     match Notifier::open(&name) {
         Ok(notifier) => {
-            let feed = watchdog(|name| std::env::var(name).ok()).map(|limit| limit / 2);
+            let feed = watchdog(|name| std::env::var(name).ok()).map(|limit| limit / MEALS);
             let (lifecycle, told) = (lifecycle.clone(), Told::default());
             let reporter = Reporter { notifier, service, lifecycle, grace, told };
             tokio::spawn(reporter.run(feed));

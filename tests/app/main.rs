@@ -8,6 +8,7 @@
 //! | `import` | what becomes of a file, interrupted or not |
 //! | `outage` | no Redis, a full Redis |
 //! | `stop` | signals, open event streams |
+//! | `ops` | the files in `ops/`, tried with systemd's checker and with monit |
 //! | `pidfile` | `worker --pidfile` |
 //! | `supervision` | what systemd hears of them |
 //! | `webhook` | deliveries, and targets that are refused |
@@ -20,6 +21,7 @@ mod http;
 mod import;
 #[path = "../it/notify.rs"]
 mod notify;
+mod ops;
 mod outage;
 mod pidfile;
 mod readme;

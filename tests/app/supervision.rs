@@ -7,7 +7,7 @@ use crate::notify::Notify;
 use crate::support::{Process, Redis, Web, program, wait_for, worker};
 
 /// A watchdog that wants to be fed every 100 ms.
-const WATCHED: (&str, &str) = ("WATCHDOG_USEC", "200000");
+const WATCHED: (&str, &str) = ("WATCHDOG_USEC", "600000");
 
 fn hears(notify: &mut Notify, begins: &[&str]) {
     wait_for(begins.last().unwrap(), || notify.has(begins).then_some(()));

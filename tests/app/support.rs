@@ -25,6 +25,16 @@ pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Whether an optional program is installed; a test without it says so and passes.
+pub fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    if !found {
+        eprintln!("SKIPPED: no {program} here");
+    }
+    found
+}
+
 /// A Redis of this test's own, on a socket in a directory of its own.
 pub struct Redis {
     pub dir: TempDir,
@@ -138,6 +148,12 @@ impl Process {
         self.0.try_wait().unwrap()
     }
 
+    /// SIGKILL, and wait.
+    pub fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
     /// Waits for the end.
     pub fn end(&mut self) -> ExitStatus {
         wait_for("the process to exit", || self.exited())
@@ -146,8 +162,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.kill();
     }
 }
 
