@@ -1,6 +1,8 @@
 //! `worker --pidfile`: there when the worker is ready, gone when it ends, never anybody else's.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -84,6 +86,43 @@ fn every_orderly_end_removes_it() {
     worker.signal("TERM");
     assert_eq!(worker.end().code(), Some(0));
     assert!(place.files().is_empty());
+}
+
+/// Answers as a server that is too old to serve us.
+fn old_server(redis: &Redis) {
+    let listener = UnixListener::bind(redis.dir.path().join("redis.sock")).unwrap();
+    std::thread::spawn(move || {
+        for mut socket in listener.incoming().map(Result::unwrap) {
+            let mut bytes = [0; 4_096];
+            while let Ok(length @ 1..) = socket.read(&mut bytes) {
+                let sent = String::from_utf8_lossy(&bytes[..length]).into_owned();
+                for command in sent.split('*').skip(1) {
+                    let info = "redis_version:6.2.14\r\n";
+                    let reply = match command.lines().nth(2).unwrap_or_default() {
+                        "HELLO" => "%1\r\n+proto\r\n:3\r\n".to_owned(),
+                        "INFO" => format!("${}\r\n{info}\r\n", info.len()),
+                        "TIME" => "*2\r\n+1\r\n+0\r\n".to_owned(),
+                        _ => "+OK\r\n".to_owned(),
+                    };
+                    let _ = socket.write_all(reply.as_bytes());
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_start_that_fails_leaves_none_behind() {
+    let redis = Redis::absent();
+    old_server(&redis);
+    let place = Place(&redis);
+    fs::write(place.path(), "1\n").unwrap(); // a stale one stays what it is
+    let output = run(command(&redis, place.path(), &[]));
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(log.contains("too old"), "{log}");
+    assert_eq!(place.files(), [NAME]);
+    assert_eq!(fs::read_to_string(place.path()).unwrap(), "1\n");
 }
 
 #[test]
