@@ -11,5 +11,7 @@ pub mod csv_file;
 pub mod engine;
 pub mod jobs;
 pub mod logging;
+pub mod pidfile;
 pub mod routes;
+pub mod supervision;
 pub mod webhooks;

@@ -16,7 +16,7 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `payload` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `retry` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `payload` `signals` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `context` `middleware` `job` `batch` `client` `backlog` `buffered` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
@@ -69,6 +69,7 @@ mod retry;
 mod scripts;
 mod server;
 mod session;
+mod signals;
 mod suspects;
 pub mod tls;
 mod wakes;
@@ -83,7 +84,7 @@ pub use context::JobContext;
 pub use errors::is_full;
 pub use inspect::is_dead;
 pub use job::Job;
-pub use lifecycle::{Exit, Lifecycle, Phase};
+pub use lifecycle::{Exit, Lifecycle, Phase, Pulse};
 pub use middleware::{Call, Next};
 pub use options::WorkerOptions;
 pub use payload::Payload;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::counters::Counters;
 use super::cron::CronLine;
@@ -16,7 +16,7 @@ use super::finish::Finisher;
 use super::heartbeat::Heartbeat;
 use super::inflight::Inflight;
 use super::intake::Intake;
-use super::lifecycle::{Lifecycle, Phase};
+use super::lifecycle::{Lifecycle, Phase, Pulse};
 use super::middleware::{Call, Chain};
 use super::options::WorkerOptions;
 use super::process::Process;
@@ -26,6 +26,9 @@ use super::registry::Handlers;
 use super::session::Session;
 use super::watchdog::{Life, Limits, Watchdog};
 use super::{cron, giveback, poller, reaper};
+
+/// How often it is told how many jobs run.
+const PULSE: Duration = Duration::from_millis(500);
 
 /// What a worker is made of.
 pub(crate) struct Plan {
@@ -90,7 +93,8 @@ impl Parts {
         tasks.spawn(async move { keeper.keep(decided).await });
         tasks.spawn(async move { finisher.run().await });
         tasks.spawn(timers(redis, lines, lifecycle.clone()));
-        tasks.spawn(reaper::run(session, options.reap));
+        tasks.spawn(reaper::run(session.clone(), options.reap));
+        tasks.spawn(pulse(session, inflight.clone(), lifecycle.clone()));
         tasks.spawn(dump_on_request(inflight.clone(), lifecycle));
         tasks.spawn(async move { life.show().await });
         let intake = take(&mut tasks, intake);
@@ -159,6 +163,17 @@ async fn timers(redis: Redis, lines: Vec<CronLine>, lifecycle: Lifecycle) {
         () = lifecycle.reached(Phase::Quiet) => {}
     }
     std::future::pending().await
+}
+
+/// Tells the supervisors how the process is; at once when it has registered.
+async fn pulse(session: Arc<Session>, inflight: Arc<Inflight>, lifecycle: Lifecycle) {
+    let mut number = 0;
+    loop {
+        if let Ok(lease) = timeout(PULSE, session.lease_after(number)).await {
+            number = lease.number;
+        }
+        lifecycle.tell(Pulse { registered: session.number() > 0, busy: inflight.load() });
+    }
 }
 
 async fn dump_on_request(inflight: Arc<Inflight>, lifecycle: Lifecycle) {

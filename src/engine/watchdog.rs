@@ -165,7 +165,7 @@ impl Watchdog {
                 "stopped while the runtime was stuck: the reaper of another process brings the jobs back"
             ),
         }
-        std::process::exit(self.lifecycle.exit().code().into())
+        self.lifecycle.leave()
     }
 }
 

@@ -3,12 +3,15 @@
 
 use std::fs::File;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{FromRedisValue, cmd};
 use roustabout::engine::{
     JobContext, Lifecycle, Redis, RedisOptions, Registry, TlsVerify, Worker, WorkerOptions,
 };
+use roustabout::pidfile::Pidfile;
+use roustabout::supervision::{self, Service};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
@@ -18,6 +21,8 @@ use crate::toil;
 
 const DIARY: &str = "test:diary";
 const SETUP: &str = "WORKER_PROCESS";
+/// Where a process with such a variable keeps its pidfile.
+pub const PIDFILE: &str = "WORKER_PROCESS_PIDFILE";
 
 /// How the process works.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -241,6 +246,13 @@ jobs! {
         std::thread::sleep(Duration::from_secs(3_600));
         Ok(())
     }
+    // holds its thread until there is such a file
+    Hold { path: String } |this, _cx| {
+        while !std::fs::exists(&this.path)? {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
     // keeps what it takes
     Leak { mib: usize } |this, cx| {
         Vec::leak(vec![1u8; this.mib << 20]);
@@ -289,6 +301,7 @@ impl Setup {
         let registry = Registry::new(Book { redis, ledger, name: String::new() });
         let registry = registry.job::<Note>().job::<Gate>().job::<Count>().job::<Nap>();
         let registry = registry.job::<Killer>().job::<Frozen>().job::<Block>().job::<Leak>();
+        let registry = registry.job::<Hold>();
         match &self.cron {
             Some(times) => registry.cron("cron", times, Note { name: "cron".into() }),
             None => registry,
@@ -314,6 +327,11 @@ fn worker_process() {
         let (stall_timeout, memory_limit) = (setup.stall_timeout, setup.memory_limit);
         let own =
             WorkerOptions { concurrency, shutdown_timeout, stall_timeout, memory_limit, ..times };
+        supervision::start(Service::Worker(concurrency), &lifecycle, shutdown_timeout);
+        if let Some(path) = std::env::var_os(PIDFILE) {
+            let pidfile = Pidfile::claim(path.as_ref()).map_err(anyhow::Error::msg)?;
+            Arc::new(pidfile).follow(&lifecycle);
+        }
         Worker::new(own, redis, registry).run(lifecycle).await
     });
     // without unwinding through the test harness, whose exit codes are others

@@ -10,6 +10,7 @@ const GROUND_UP: &[&str] = &[
     "clock",
     "readable",
     "payload",
+    "signals",
     "lifecycle",
     "queues",
     "options",

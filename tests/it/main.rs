@@ -9,6 +9,7 @@ mod layers; // who may import whom
 
 mod child; // a worker process of its own, and its jobs
 mod load; // jobs of every kind, and the books about them
+mod notify; // what systemd is to a service
 mod program; // the real programs, and what they log
 mod proxy; // loses replies and delays requests on demand
 mod relay; // bytes on a port: led elsewhere, torn, late, broken
@@ -58,6 +59,7 @@ mod remote; // quiet, list, and commands through Redis
 mod secrets; // user and password in the URL
 mod stops; // TERM: short jobs finish, long ones go back
 mod storm; // all the ways a process can end, at once
+mod supervision; // what systemd hears of a process that is stuck
 mod tls; // rediss:// against a self-signed chain
 mod torn_streams; // byte by byte, late, cut, shut, stalled, reset
 mod watchdog; // a process that is stuck, or too large, makes room for a fresh one
