@@ -53,14 +53,11 @@ impl Worker {
             () = redis.introduce() => {}
             () = lifecycle.stopping() => return Ok(lifecycle.exit()),
         }
-        let WorkerOptions { concurrency, queues, shutdown_timeout, .. } = options;
-        tracing::info!(
-            "ready: {concurrency} jobs at once from the queues {queues}, {} s to finish at a stop",
-            shutdown_timeout.as_secs_f32()
-        );
+        let ready = ready(options.clone(), lifecycle.clone());
         let mut parts = Parts::start(self.plan, lifecycle.clone())?;
         let ended = tokio::select! {
             () = lifecycle.stopping() => None,
+            () = ready => None,
             part = parts.tasks.join_next() => Some(format!("{part:?}")),
             _ = &mut parts.heartbeat => Some("the heartbeat".to_owned()),
         };
@@ -71,4 +68,15 @@ impl Worker {
             Some(part) => bail!("a part of the engine ended by itself: {part}"),
         }
     }
+}
+
+/// Says so once the worker takes jobs; never ends.
+async fn ready(options: WorkerOptions, lifecycle: Lifecycle) {
+    lifecycle.ready().await;
+    let WorkerOptions { concurrency, queues, shutdown_timeout, .. } = options;
+    tracing::info!(
+        "ready: {concurrency} jobs at once from the queues {queues}, {} s to finish at a stop",
+        shutdown_timeout.as_secs_f32()
+    );
+    std::future::pending().await
 }
