@@ -210,16 +210,8 @@ impl Beats<'_> {
 }
 
 fn put_counters(script: &mut ScriptInvocation<'_>, increments: &Increments, now: f64) {
-    let day = DateTime::<Utc>::from_timestamp(now as i64, 0).unwrap_or_default();
-    let day = day.format("%Y-%m-%d").to_string();
-    for (kind, by) in [("processed", increments.processed), ("failed", increments.failed)] {
-        if by > 0 {
-            script.arg(keys::stat(kind, None)).arg("").arg(by).arg(0);
-            let ttl = keys::STAT_TTL.as_secs();
-            script.arg(keys::stat(kind, Some(&day))).arg("").arg(by).arg(ttl);
-        }
-    }
-    for (name, by) in &increments.events {
-        script.arg(keys::COUNTERS).arg(*name).arg(*by).arg(0);
+    let time = DateTime::<Utc>::from_timestamp(now as i64, 0).unwrap_or_default();
+    for command in increments.commands(&time) {
+        script.arg(command.len()).arg(command);
     }
 }

@@ -16,6 +16,7 @@ const GROUND_UP: &[&str] = &[
     "tls",
     "server",
     "scripts",
+    "metrics",
     "counters",
     "delivery",
     "inflight", // plain data and decisions
@@ -50,6 +51,7 @@ const GROUND_UP: &[&str] = &[
     "poller",
     "cron", // one verb each
     "registry",
+    "outcome",
     "processor",
     "intake",
     "parts",
@@ -144,6 +146,8 @@ fn keys_are_in_one_place() {
         "\"schedule\"",
         "-signals\"",
         ":work\"",
+        "\"j|",
+        "\"h|",
     ];
     for path in sources("src/engine") {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
