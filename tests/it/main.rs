@@ -49,6 +49,7 @@ mod limits; // no connections left, no memory, idle ones closed
 mod lines; // what the log says of outages
 mod lost_replies; // the server executes a step and the worker never learns of it
 mod many_jobs; // jobs that look alike, come from jobs, come in crowds
+mod metrics; // the numbers of each class, as Sidekiq shows them
 mod odd_queues; // names with every odd character, and ten thousand of them
 mod outage; // the first one back leaves the others alone
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
