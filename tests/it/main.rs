@@ -7,6 +7,7 @@ mod support;
 mod docs; // the page of promises names tests that are there
 mod layers; // who may import whom
 
+mod browser; // a headless Chromium
 mod child; // a worker process of its own, and its jobs
 mod load; // jobs of every kind, and the books about them
 mod program; // the real programs, and what they log
@@ -56,6 +57,7 @@ mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod refusals; // Redis is there and says no
 mod remote; // quiet, list, and commands through Redis
 mod secrets; // user and password in the URL
+mod sidekiq_web; // Sidekiq's own pages and buttons, in a browser
 mod stops; // TERM: short jobs finish, long ones go back
 mod storm; // all the ways a process can end, at once
 mod tls; // rediss:// against a self-signed chain

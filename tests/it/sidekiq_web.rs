@@ -1,0 +1,323 @@
+//! The pages of the real Sidekiq Web, in a browser, with none but our workers to show: they tell
+//! what is there, and their buttons do what they say.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child as Process, Command, Stdio};
+use std::time::Duration;
+
+use roustabout::engine::{Client, Payload};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::browser::Browser;
+use crate::child::{Child, Frozen, Gate, Note, Setup, noted, notes};
+use crate::lost_replies::held;
+use crate::support::{Server, client, eventually};
+
+/// What strangers may put into a job.
+const MARKUP: &str = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>";
+const RIGHT_TO_LEFT: &str = "\u{202e}مرحبا שלום";
+
+/// A Ruby that serves nothing but Sidekiq Web.
+struct Pages {
+    process: Process,
+    port: u16,
+    dir: TempDir,
+}
+
+impl Pages {
+    /// Those of the Sidekiq that is installed, if one is.
+    async fn serve(server: &Server) -> Option<Pages> {
+        let mut ruby = Command::new("ruby");
+        ruby.args(["-e", "require 'sidekiq/web'; require 'webrick'"]);
+        let found = ruby.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !found.is_ok_and(|status| status.success()) {
+            eprintln!("SKIPPED: no Sidekiq here (apt-get install ruby-sidekiq ruby-webrick)");
+            return None;
+        }
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let log = File::create(dir.path().join("log")).expect("a log");
+        let mut command = Command::new("rackup");
+        command.args(["-s", "webrick", "-o", "127.0.0.1", "-p", "0", "-E", "production"]);
+        command.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/sidekiq_web/config.ru"));
+        command.env("REDIS_URL", server.url()).env("LANG", "C.UTF-8");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let process = command.spawn().expect("rackup starts");
+        let mut pages = Pages { process, port: 0, dir };
+        eventually("the pages are served", async || pages.said().is_some()).await;
+        pages.port = pages.said().expect("as before");
+        Some(pages)
+    }
+
+    /// The port it has found.
+    fn said(&self) -> Option<u16> {
+        let log = std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+        let (_, port) = log.rsplit_once("start: pid=")?.1.trim_end().split_once("port=")?;
+        port.lines().next()?.parse().ok()
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}/{path}", self.port)
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A browser on the pages of a server of its own.
+struct Desk {
+    server: Server,
+    client: Client,
+    pages: Pages,
+    browser: Browser,
+}
+
+impl Desk {
+    async fn open() -> Option<Desk> {
+        let server = Server::start().await;
+        let pages = Pages::serve(&server).await?;
+        let browser = Browser::start().await?;
+        Some(Desk { client: client(&server), server, pages, browser })
+    }
+
+    /// Opens a page that must be in order, and returns all that is to be read on it.
+    async fn page(&self, path: &str) -> String {
+        let status = self.browser.open(&self.pages.url(path)).await;
+        assert_eq!(status, 200, "{path}");
+        self.in_order().await;
+        if let Ok(dir) = std::env::var("SCREENSHOTS") {
+            // a key of an entry is its time and its id
+            let name = path.split('-').next().unwrap_or_default().replace('/', "-");
+            self.browser.screenshot(&Path::new(&dir).join(format!("page-{name}.png"))).await;
+        }
+        self.times().await;
+        self.browser.text("body").await
+    }
+
+    /// Clicks a button, and what comes of it must be in order.
+    async fn click(&self, xpath: &str) {
+        self.browser.click(xpath).await;
+        assert_eq!(self.browser.status().await, 200, "{xpath}");
+        self.in_order().await;
+    }
+
+    /// No script of Sidekiq's fails, and none of a stranger's runs.
+    async fn in_order(&self) {
+        let complaints = self.browser.complaints().await;
+        // Debian packages the pages without their scripts
+        let of_the_page = |line: &&String| !line.contains("/javascripts/");
+        let complaints: Vec<&String> = complaints.iter().filter(of_the_page).collect();
+        assert!(complaints.is_empty(), "{complaints:?}");
+        assert_eq!(self.browser.script("return window.hacked || 0").await, Value::from(0));
+    }
+
+    /// All times on the page, in seconds from now: none is of another age.
+    async fn times(&self) -> Vec<i64> {
+        let all = "return Array.from(document.querySelectorAll('time'), \
+                   time => Math.round((Date.parse(time.dateTime) - Date.now()) / 1000))";
+        let times: Vec<i64> = serde_json::from_value(self.browser.script(all).await).unwrap();
+        assert!(times.iter().all(|time| (-600..=3_600).contains(time)), "{times:?}");
+        times
+    }
+
+    /// The numbers in the bar above every page.
+    async fn numbers(&self) -> [String; 7] {
+        let names = ["Processed", "Failed", "Busy", "Enqueued", "Retries", "Scheduled", "Dead"];
+        let mut numbers = [const { String::new() }; 7];
+        for (number, name) in numbers.iter_mut().zip(names) {
+            *number = self.browser.text(&format!("#txt{name}")).await;
+        }
+        numbers
+    }
+
+    async fn count(&self, command: &str) -> usize {
+        self.server.query(command).await
+    }
+
+    async fn push(&self, class: &str, args: Value, retry: impl Into<Value>) -> String {
+        let payload = Payload::new(class, args).with("retry", retry.into());
+        self.client.push(payload).await.unwrap()
+    }
+}
+
+/// Some of everything, much of it with arguments that were made to do harm; and its worker.
+async fn scene(desk: &Desk, megabyte: &str) -> Child {
+    let child = Setup { concurrency: 3, ..Setup::new(&desk.server) }.start();
+    desk.push("Nobody", json!([MARKUP, RIGHT_TO_LEFT]), true).await;
+    desk.push("Absent", json!([megabyte]), 5).await;
+    desk.push("Gone", json!([MARKUP]), 0).await;
+    eventually("they have failed", async || {
+        desk.count("ZCARD retry").await == 2 && desk.count("ZCARD dead").await == 1
+    })
+    .await;
+    for name in [MARKUP, RIGHT_TO_LEFT, megabyte] {
+        desk.client.enqueue(Gate { name: name.into() }).await.unwrap();
+    }
+    let identity = child.identity(&desk.server).await;
+    let busy = format!("HGET {identity} busy");
+    eventually("all places are taken", async || desk.count(&busy).await == 3).await;
+    for name in [MARKUP, RIGHT_TO_LEFT, megabyte, "plain"] {
+        desk.client.enqueue(Note { name: name.into() }).await.unwrap();
+    }
+    let mail = Payload::of(&Note { name: "mail".into() }).unwrap().queue("mail");
+    desk.client.push(mail).await.unwrap();
+    let hour = Duration::from_secs(3_600);
+    desk.client.enqueue_in(hour, Note { name: MARKUP.into() }).await.unwrap();
+    eventually("all is counted", async || desk.count("GET stat:processed").await == 3).await;
+    child
+}
+
+#[tokio::test]
+async fn the_pages_show_what_is_there() {
+    let Some(desk) = Desk::open().await else { return };
+    let megabyte = "x".repeat(1 << 20);
+    let child = scene(&desk, &megabyte).await;
+    let identity = child.identity(&desk.server).await;
+    let (host_and_pid, _) = identity.rsplit_once(':').unwrap();
+
+    desk.page("").await;
+    assert_eq!(desk.numbers().await, ["3", "3", "3", "5", "2", "1", "1"]);
+    let rows = async |table: &str| desk.browser.texts(&format!("table{table} tr:has(td)")).await;
+
+    desk.page("busy").await;
+    let stats = desk.browser.texts(".stats-container .stat h3").await;
+    assert_eq!(stats[..4], ["1", "3", "3", "100%"]);
+    let processes = rows(".processes").await;
+    assert!(processes.len() == 1 && processes[0].contains(host_and_pid), "{processes:?}");
+    assert!(processes[0].contains("roustabout") && processes[0].contains("default"));
+    let running = rows(".workers").await;
+    assert_eq!(running.len(), 3);
+    assert!(running.iter().all(|row| row.contains("Gate") && row.contains(&identity)));
+    for text in [MARKUP, "مرحبا שלום", "bytes)"] {
+        assert_eq!(running.iter().filter(|row| row.contains(text)).count(), 1, "{text}");
+    }
+
+    desk.page("queues").await;
+    let queues = rows(".queues").await;
+    let columns: Vec<Vec<&str>> =
+        queues.iter().map(|row| row.split('\t').map(str::trim).collect()).collect();
+    assert_eq!([columns[0][0], columns[0][1]], ["default", "4"]);
+    assert_eq!([columns[1][0], columns[1][1]], ["mail", "1"]);
+    for latency in columns.iter().map(|row| row[2]) {
+        assert!((0.0..600.0).contains(&latency.parse::<f64>().unwrap()), "{latency} s");
+    }
+    let page = desk.page("queues/default").await;
+    let queued = rows(".queue").await;
+    assert!(queued.len() == 4 && queued.iter().all(|row| row.contains("Note")), "{queued:?}");
+    assert!(page.contains("plain") && page.contains("<script>window.hacked"), "{page}");
+
+    sorted_sets(&desk, &megabyte).await;
+    let () = desk.server.query("SET test:gate open").await;
+    child.stop().await;
+}
+
+async fn sorted_sets(desk: &Desk, megabyte: &str) {
+    let page = desk.page("retries").await;
+    assert!(page.contains("NameError: uninitialized constant Nobody") && page.contains(MARKUP));
+    assert!(page.contains("NameError: uninitialized constant Absent"));
+    let links = "return Array.from(document.querySelectorAll('td a'), a => a.href)";
+    let links: Vec<String> = serde_json::from_value(desk.browser.script(links).await).unwrap();
+    let of_entries = links.iter().filter_map(|link| link.split_once("/retries/"));
+    let mut whole = 0;
+    for (_, key) in of_entries {
+        let page = desk.page(&format!("retries/{key}")).await;
+        let code = desk.browser.text("table.error code").await;
+        assert!(code == "NameError" && page.contains("uninitialized constant"), "{code}");
+        whole += usize::from(page.contains(megabyte)) + usize::from(page.contains(MARKUP));
+    }
+    assert_eq!(whole, 2, "each with all of its arguments");
+
+    let page = desk.page("scheduled").await;
+    assert!(page.contains("Note") && page.contains(MARKUP), "{page}");
+    let times = desk.times().await;
+    assert!(times.len() == 1 && times[0] > 3_000, "{times:?}");
+    let page = desk.page("morgue").await;
+    assert!(page.contains("uninitialized constant Gone") && page.contains(MARKUP), "{page}");
+}
+
+/// Where a process has its buttons.
+fn row_of(identity: &str) -> String {
+    let (host_and_pid, _) = identity.rsplit_once(':').expect("an identity");
+    format!("//table[contains(@class, 'processes')]//tr[contains(., '{host_and_pid}')]")
+}
+
+async fn is_quiet(desk: &Desk, identity: &str) -> bool {
+    desk.server.query::<String>(&format!("HGET {identity} quiet")).await == "true"
+}
+
+#[tokio::test]
+async fn the_buttons_reach_the_processes() {
+    let Some(desk) = Desk::open().await else { return };
+    let setup = Setup { concurrency: 1, ..Setup::new(&desk.server) };
+    let (mut first, mut second, mut third) = (setup.start(), setup.start(), setup.start());
+    let one = first.identity(&desk.server).await;
+    let (two, three) = (second.identity(&desk.server).await, third.identity(&desk.server).await);
+
+    desk.page("busy").await;
+    desk.click(&format!("{}//button[@name='quiet']", row_of(&one))).await;
+    eventually("it is quiet", async || is_quiet(&desk, &one).await).await;
+    assert!(!is_quiet(&desk, &two).await && !is_quiet(&desk, &three).await);
+    desk.page("busy").await;
+    let quiet = desk.browser.texts("table.processes tr:has(.label-danger)").await;
+    assert!(quiet.len() == 1 && quiet[0].contains("quiet"), "{quiet:?}");
+
+    desk.click(&format!("{}//button[@name='stop']", row_of(&two))).await;
+    assert_eq!(second.ended().await, Some(0), "{}", second.log());
+    assert!(first.runs() && third.runs());
+
+    desk.page("busy").await;
+    desk.click("//form[contains(@class, 'warning-messages')]//button[@name='quiet']").await;
+    eventually("all are", async || is_quiet(&desk, &three).await).await;
+    assert!(first.runs() && third.runs());
+    desk.page("busy").await;
+    desk.click("//form[contains(@class, 'warning-messages')]//button[@name='stop']").await;
+    assert_eq!(first.ended().await, Some(0), "{}", first.log());
+    assert_eq!(third.ended().await, Some(0), "{}", third.log());
+    desk.page("busy").await;
+    assert_eq!(desk.browser.text(".stats-container .stat h3").await, "0");
+}
+
+/// Ticks the entry of a class and presses a button below the list.
+async fn tick_and_press(desk: &Desk, page: &str, class: &str, button: &str) {
+    desk.page(page).await;
+    let entry = format!("//tr[td[normalize-space()='{class}']]//input[@type='checkbox']");
+    desk.browser.click(&entry).await;
+    desk.click(&format!("//form[.//table]/input[@name='{button}']")).await;
+}
+
+#[tokio::test]
+async fn the_buttons_move_our_jobs() {
+    let Some(desk) = Desk::open().await else { return };
+    let child = Child::of(&desk.server);
+    let () = desk.server.query("SET test:gate open").await;
+    desk.client.enqueue(Frozen { name: "failure".into() }).await.unwrap(); // the first time
+    desk.push("Nobody", json!([]), true).await;
+    desk.push("Absent", json!([]), true).await;
+    let hour = Duration::from_secs(3_600);
+    desk.client.enqueue_in(hour, Note { name: "in time".into() }).await.unwrap();
+    eventually("they have failed", async || desk.count("ZCARD retry").await == 3).await;
+
+    tick_and_press(&desk, "retries", "Frozen", "retry").await;
+    notes(&desk.server, "end failure").await;
+    eventually("two are left", async || desk.count("ZCARD retry").await == 2).await;
+    tick_and_press(&desk, "retries", "Nobody", "kill").await;
+    assert_eq!((desk.count("ZCARD retry").await, desk.count("ZCARD dead").await), (1, 1));
+    tick_and_press(&desk, "retries", "Absent", "delete").await;
+    assert_eq!((desk.count("ZCARD retry").await, desk.count("ZCARD dead").await), (0, 1));
+    tick_and_press(&desk, "scheduled", "Note", "add_to_queue").await;
+    notes(&desk.server, "in time").await;
+    assert_eq!(desk.count("ZCARD schedule").await, 0);
+    tick_and_press(&desk, "morgue", "Nobody", "retry").await;
+    eventually("it has failed again", async || desk.count("ZCARD retry").await == 1).await;
+    assert_eq!(desk.count("ZCARD dead").await, 0);
+
+    eventually("nothing is in flight", async || held(&desk.server).await == 0).await;
+    assert_eq!(noted(&desk.server, "in time").await, 1);
+    assert_eq!(noted(&desk.server, "end failure").await, 1);
+    child.stop().await;
+}
