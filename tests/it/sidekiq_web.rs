@@ -245,7 +245,6 @@ async fn the_pages_show_what_is_there() {
 
 /// From Sidekiq 7 on there is a page for each class.
 async fn metrics(desk: &Desk) {
-    desk.page("busy").await;
     if desk.browser.texts("a[href$='/metrics']").await.is_empty() {
         return;
     }
