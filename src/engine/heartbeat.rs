@@ -71,7 +71,8 @@ impl Heartbeat {
                 biased; // a slow server leaves no time for all: first what life depends on
                 () = self.stop.notified() => break,
                 _ = beat.tick() => beats.beat().await,
-                _ = commands.tick() => beats.commands().await,
+                // whoever sent one looks at the record for what came of it
+                _ = commands.tick() => if beats.commands().await { beat.reset_immediately() },
             }
         }
         beats.last().await;
@@ -198,14 +199,15 @@ impl Beats<'_> {
         }
     }
 
-    async fn commands(&mut self) {
+    /// Whether there was any.
+    async fn commands(&mut self) -> bool {
         let mut pop = cmd("RPOP");
         pop.arg(keys::signals(self.heartbeat.session.identity())).arg(10);
-        let Ok(connection) = self.connection().await else { return };
+        let Ok(connection) = self.connection().await else { return false };
         let names: RedisResult<Option<Vec<String>>> = connection.query(&pop).await;
-        for name in names.ok().flatten().unwrap_or_default() {
-            self.heartbeat.lifecycle.command(&name);
-        }
+        let names = names.ok().flatten().unwrap_or_default();
+        names.iter().for_each(|name| self.heartbeat.lifecycle.command(name));
+        !names.is_empty()
     }
 }
 
