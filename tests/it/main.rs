@@ -9,6 +9,7 @@ mod layers; // who may import whom
 
 mod browser; // a headless Chromium
 mod child; // a worker process of its own, and its jobs
+mod desk; // a browser on Sidekiq's own pages
 mod load; // jobs of every kind, and the books about them
 mod program; // the real programs, and what they log
 mod proxy; // loses replies and delays requests on demand
