@@ -71,7 +71,8 @@ impl Heartbeat {
                 biased; // a slow server leaves no time for all: first what life depends on
                 () = self.stop.notified() => break,
                 _ = beat.tick() => beats.beat().await,
-                _ = commands.tick() => beats.commands().await,
+                // whoever sent one looks at the record for what came of it
+                _ = commands.tick() => if beats.commands().await { beat.reset_immediately() },
             }
         }
         beats.last().await;
@@ -198,28 +199,21 @@ impl Beats<'_> {
         }
     }
 
-    async fn commands(&mut self) {
+    /// Whether there was any.
+    async fn commands(&mut self) -> bool {
         let mut pop = cmd("RPOP");
         pop.arg(keys::signals(self.heartbeat.session.identity())).arg(10);
-        let Ok(connection) = self.connection().await else { return };
+        let Ok(connection) = self.connection().await else { return false };
         let names: RedisResult<Option<Vec<String>>> = connection.query(&pop).await;
-        for name in names.ok().flatten().unwrap_or_default() {
-            self.heartbeat.lifecycle.command(&name);
-        }
+        let names = names.ok().flatten().unwrap_or_default();
+        names.iter().for_each(|name| self.heartbeat.lifecycle.command(name));
+        !names.is_empty()
     }
 }
 
 fn put_counters(script: &mut ScriptInvocation<'_>, increments: &Increments, now: f64) {
-    let day = DateTime::<Utc>::from_timestamp(now as i64, 0).unwrap_or_default();
-    let day = day.format("%Y-%m-%d").to_string();
-    for (kind, by) in [("processed", increments.processed), ("failed", increments.failed)] {
-        if by > 0 {
-            script.arg(keys::stat(kind, None)).arg("").arg(by).arg(0);
-            let ttl = keys::STAT_TTL.as_secs();
-            script.arg(keys::stat(kind, Some(&day))).arg("").arg(by).arg(ttl);
-        }
-    }
-    for (name, by) in &increments.events {
-        script.arg(keys::COUNTERS).arg(*name).arg(*by).arg(0);
+    let time = DateTime::<Utc>::from_timestamp(now as i64, 0).unwrap_or_default();
+    for command in increments.commands(&time) {
+        script.arg(command.len()).arg(command);
     }
 }

@@ -16,11 +16,11 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `payload` `signals` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `retry` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `payload` `signals` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `context` `middleware` `job` `batch` `client` `backlog` `buffered` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
-//! | one job; all of them; the process | `registry` `processor` `intake` `parts` `worker` |
+//! | one job; all of them; the process | `registry` `outcome` `processor` `intake` `parts` `worker` |
 
 mod address;
 #[cfg(test)]
@@ -50,8 +50,10 @@ pub mod invariants;
 mod job;
 mod keys;
 mod lifecycle;
+mod metrics;
 mod middleware;
 mod options;
+mod outcome;
 mod parts;
 mod payload;
 mod poller;

@@ -60,7 +60,8 @@ impl Parts {
         known.sort();
         known.dedup();
         let process = Arc::new(process(&options, &known, redis.clock().now()));
-        let (inflight, counters) = (Arc::new(Inflight::default()), Arc::new(Counters::default()));
+        let counters = Arc::new(Counters::new(handlers.tallies()));
+        let inflight = Arc::new(Inflight::default());
         let session =
             Session::new(redis.clone(), process, inflight.clone(), counters.clone(), options.ttl);
         let processor = Arc::new(Processor {

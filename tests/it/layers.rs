@@ -17,6 +17,7 @@ const GROUND_UP: &[&str] = &[
     "tls",
     "server",
     "scripts",
+    "metrics",
     "counters",
     "delivery",
     "inflight", // plain data and decisions
@@ -51,6 +52,7 @@ const GROUND_UP: &[&str] = &[
     "poller",
     "cron", // one verb each
     "registry",
+    "outcome",
     "processor",
     "intake",
     "parts",
@@ -145,6 +147,8 @@ fn keys_are_in_one_place() {
         "\"schedule\"",
         "-signals\"",
         ":work\"",
+        "\"j|",
+        "\"h|",
     ];
     for path in sources("src/engine") {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();

@@ -7,7 +7,9 @@ mod support;
 mod docs; // the page of promises names tests that are there
 mod layers; // who may import whom
 
+mod browser; // a headless Chromium
 mod child; // a worker process of its own, and its jobs
+mod desk; // a browser on Sidekiq's own pages
 mod load; // jobs of every kind, and the books about them
 mod notify; // what systemd is to a service
 mod program; // the real programs, and what they log
@@ -50,6 +52,7 @@ mod limits; // no connections left, no memory, idle ones closed
 mod lines; // what the log says of outages
 mod lost_replies; // the server executes a step and the worker never learns of it
 mod many_jobs; // jobs that look alike, come from jobs, come in crowds
+mod metrics; // the numbers of each class, as Sidekiq shows them
 mod odd_queues; // names with every odd character, and ten thousand of them
 mod outage; // the first one back leaves the others alone
 mod queue_lists; // QUEUES as Resque reads it
@@ -57,6 +60,7 @@ mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod refusals; // Redis is there and says no
 mod remote; // quiet, list, and commands through Redis
 mod secrets; // user and password in the URL
+mod sidekiq_web; // Sidekiq's own pages and buttons, in a browser
 mod stops; // TERM: short jobs finish, long ones go back
 mod storm; // all the ways a process can end, at once
 mod supervision; // what systemd hears of a process that is stuck

@@ -1,9 +1,13 @@
 //! What a process is asked to do while it lives: be quiet, list its jobs, commands through
 //! Redis.
 
+use std::time::Duration;
+
+use roustabout::engine::{Registry, WorkerOptions};
+
 use crate::child::{Child, Count, Gate, Note, notes};
 use crate::lost_replies::held;
-use crate::support::{Server, client, eventually};
+use crate::support::{Diary, Running, Server, brisk, client, eventually};
 
 #[tokio::test]
 async fn a_quiet_process_lets_go_of_iterable_jobs_and_stays() {
@@ -78,4 +82,23 @@ async fn resques_usr2_is_quiet_and_usr1_does_nothing() {
     client.enqueue(Note { name: "for others".into() }).await.unwrap();
     child.stop().await;
     assert_eq!(server.query::<u32>("LLEN queue:default").await, 1);
+}
+
+#[tokio::test]
+async fn a_command_shows_before_the_next_beat_is_due() {
+    let server = Server::start().await;
+    let (beat, ttl) = (Duration::from_secs(3_600), Duration::from_secs(7_200));
+    let options = WorkerOptions { beat, ttl, ..brisk() };
+    let worker = Running::start(options, server.redis(), Registry::new(Diary::default()));
+    let processes = async || server.query::<Vec<String>>("SMEMBERS processes").await;
+    eventually("it registers", async || !processes().await.is_empty()).await;
+    let identity = processes().await.remove(0);
+    eventually("a first beat", async || {
+        server.query::<bool>(&format!("EXISTS roustabout:beats:{identity}")).await
+    })
+    .await;
+    let () = server.query(&format!("LPUSH {identity}-signals TSTP")).await;
+    let quiet = async || server.query::<String>(&format!("HGET {identity} quiet")).await == "true";
+    eventually("it says that it is quiet", quiet).await;
+    worker.stop().await;
 }
