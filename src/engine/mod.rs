@@ -18,7 +18,7 @@
 //! |---|---|
 //! | names, time, wire form, plain decisions | `keys` `clock` `readable` `payload` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
-//! | what authors of jobs see | `context` `middleware` `job` `batch` `client` `backlog` `buffered` `inspect` |
+//! | what authors of jobs see | `context` `middleware` `job` `batch` `client` `backlog` `buffered` `notice` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
 //! | one job; all of them; the process | `registry` `processor` `intake` `parts` `worker` |
 
@@ -43,7 +43,7 @@ mod gauge;
 mod giveback;
 mod heartbeat;
 mod inflight;
-mod inspect;
+pub mod inspect;
 mod intake;
 #[cfg(any(test, fuzzing))]
 pub mod invariants;
@@ -51,6 +51,7 @@ mod job;
 mod keys;
 mod lifecycle;
 mod middleware;
+mod notice;
 mod options;
 mod parts;
 mod payload;
@@ -85,6 +86,7 @@ pub use inspect::is_dead;
 pub use job::Job;
 pub use lifecycle::{Exit, Lifecycle, Phase};
 pub use middleware::{Call, Next};
+pub use notice::{Notice, Stopped, StuckJob};
 pub use options::WorkerOptions;
 pub use payload::Payload;
 pub use queues::QueueList;

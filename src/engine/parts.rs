@@ -18,6 +18,7 @@ use super::inflight::Inflight;
 use super::intake::Intake;
 use super::lifecycle::{Lifecycle, Phase};
 use super::middleware::{Call, Chain};
+use super::notice::{self, Notices};
 use super::options::WorkerOptions;
 use super::process::Process;
 use super::processor::Processor;
@@ -34,6 +35,7 @@ pub(crate) struct Plan {
     pub(crate) handlers: Arc<Handlers>,
     pub(crate) lines: Vec<CronLine>,
     pub(crate) chain: Chain<Call, anyhow::Result<()>>,
+    pub(crate) notices: Notices,
 }
 
 /// A running worker.
@@ -52,7 +54,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn start(plan: Plan, lifecycle: Lifecycle) -> anyhow::Result<Parts> {
-        let Plan { options, redis, handlers, lines, chain } = plan;
+        let Plan { options, redis, handlers, lines, chain, notices } = plan;
         let mut known: Vec<String> = handlers.queues().chain(["default".to_owned()]).collect();
         known.sort();
         known.dedup();
@@ -67,6 +69,7 @@ impl Parts {
             finisher: Finisher::new(session.clone(), inflight.clone()),
             counters,
             lifecycle: lifecycle.clone(),
+            notices: notices.clone(),
             job_timeout: options.job_timeout,
             aborting: AtomicBool::new(false),
         });
@@ -83,13 +86,29 @@ impl Parts {
             safety_poll: options.safety_poll,
         };
         let (stop_beating, life) = (Arc::new(Notify::new()), Arc::new(Life::default()));
-        let heartbeat =
-            beat(&options, &session, &inflight, &lifecycle, stop_beating.clone(), life.clone())?;
+        let watchdog = Watchdog {
+            session: session.clone(),
+            inflight: inflight.clone(),
+            lifecycle: lifecycle.clone(),
+            life: life.clone(),
+            notices: notices.clone(),
+            runtime: Handle::current(),
+            limits: limits(&options),
+        };
+        let heartbeat = Heartbeat {
+            session: session.clone(),
+            inflight: inflight.clone(),
+            lifecycle: lifecycle.clone(),
+            stop: stop_beating.clone(),
+            every: options.beat,
+        };
+        let heartbeat = heartbeat.start(watchdog)?;
         let mut tasks = JoinSet::new();
         let (keeper, finisher) = (session.clone(), processor.finisher.clone());
         tasks.spawn(async move { keeper.keep(decided).await });
         tasks.spawn(async move { finisher.run().await });
         tasks.spawn(timers(redis, lines, lifecycle.clone()));
+        tasks.spawn(notice::say_back(session.clone(), notices));
         tasks.spawn(reaper::run(session, options.reap));
         tasks.spawn(dump_on_request(inflight.clone(), lifecycle));
         tasks.spawn(async move { life.show().await });
@@ -178,35 +197,9 @@ fn process(options: &WorkerOptions, known: &[String], now: f64) -> Process {
     Process::new(options.concurrency, &queues, now)
 }
 
-/// Starts the heartbeat's thread, and the watchdog on it.
-fn beat(
-    options: &WorkerOptions,
-    session: &Arc<Session>,
-    inflight: &Arc<Inflight>,
-    lifecycle: &Lifecycle,
-    stop: Arc<Notify>,
-    life: Arc<Life>,
-) -> anyhow::Result<oneshot::Receiver<()>> {
-    let watchdog = Watchdog {
-        session: session.clone(),
-        inflight: inflight.clone(),
-        lifecycle: lifecycle.clone(),
-        life,
-        runtime: Handle::current(),
-        limits: Limits {
-            stall: options.stall_timeout,
-            memory: options.memory_limit,
-            grace: options.shutdown_timeout,
-        },
-    };
-    let heartbeat = Heartbeat {
-        session: session.clone(),
-        inflight: inflight.clone(),
-        lifecycle: lifecycle.clone(),
-        stop,
-        every: options.beat,
-    };
-    heartbeat.start(watchdog)
+fn limits(options: &WorkerOptions) -> Limits {
+    let (stall, memory) = (options.stall_timeout, options.memory_limit);
+    Limits { stall, memory, grace: options.shutdown_timeout }
 }
 
 /// Starts to take jobs; the receiver resolves when that has ended, which is no accident.

@@ -39,6 +39,7 @@ const GROUND_UP: &[&str] = &[
     "client",
     "backlog",
     "buffered",
+    "notice",
     "inspect", // what authors see
     "suspects",
     "fetch",
