@@ -11,5 +11,8 @@ pub mod csv_file;
 pub mod engine;
 pub mod jobs;
 pub mod logging;
+pub mod notices;
 pub mod routes;
+pub mod terminal;
+pub mod text;
 pub mod webhooks;
