@@ -20,9 +20,10 @@ use crate::engine::{Exit, Notice};
 use crate::webhooks::{Undelivered, Webhooks};
 pub use text::told_to_stop;
 
-/// One attempt to POST; there are two, with a pause between.
+/// One attempt to POST.
 const ATTEMPT: Duration = Duration::from_secs(10);
-const PAUSE: Duration = Duration::from_secs(2);
+/// Before the further ones. The first is short enough for a notice that leaves with its process.
+const PAUSES: [Duration; 2] = [Duration::from_millis(300), Duration::from_secs(3)];
 /// So many notices wait for the receiver; of the others only the number is told.
 const WAITING: usize = 20;
 /// A job that runs into its limit at every retry is told of once within this.
@@ -179,13 +180,15 @@ impl Receiver {
         Ok(Receiver { webhooks: Webhooks::new(None, allow_private)?, url: url.to_owned() })
     }
 
-    /// One message, tried twice. The error is safe to show.
+    /// One message, tried up to three times. The error is safe to show.
     pub async fn post(&self, text: &str) -> Result<(), String> {
         let body = json!({ "text": text }).to_string();
         let id = format!("{:016x}", fastrand::u64(..));
-        match self.attempt(&id, &body).await {
-            Err(Undelivered::Failed(_)) => sleep(PAUSE).await,
-            end => return end.map_err(said),
+        for pause in PAUSES {
+            match self.attempt(&id, &body).await {
+                Err(Undelivered::Failed(_)) => sleep(pause).await,
+                end => return end.map_err(said),
+            }
         }
         self.attempt(&id, &body).await.map_err(said)
     }

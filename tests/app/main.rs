@@ -9,6 +9,7 @@
 //! | `outage` | no Redis, a full Redis |
 //! | `stop` | signals, open event streams |
 //! | `webhook` | deliveries, and targets that are refused |
+//! | `jobs` | the program `jobs`: what it sees, stops and marks |
 //! | `readme` | the README's first job, done as it says |
 //! | `http`, `support` | a small HTTP client, private servers |
 
@@ -16,6 +17,7 @@ mod boot;
 mod guard;
 mod http;
 mod import;
+mod jobs;
 mod outage;
 mod readme;
 mod stop;

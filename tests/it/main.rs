@@ -11,6 +11,7 @@ mod child; // a worker process of its own, and its jobs
 mod load; // jobs of every kind, and the books about them
 mod program; // the real programs, and what they log
 mod proxy; // loses replies and delays requests on demand
+mod receiver; // takes webhooks
 mod relay; // bytes on a port: led elsewhere, torn, late, broken
 mod resp; // RESP, as far as the proxy needs it
 mod trouble; // a server that does not serve, and says why
@@ -49,6 +50,7 @@ mod limits; // no connections left, no memory, idle ones closed
 mod lines; // what the log says of outages
 mod lost_replies; // the server executes a step and the worker never learns of it
 mod many_jobs; // jobs that look alike, come from jobs, come in crowds
+mod notices; // what people are told of stuck jobs
 mod odd_queues; // names with every odd character, and ten thousand of them
 mod outage; // the first one back leaves the others alone
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
@@ -57,6 +59,7 @@ mod remote; // quiet, list, and commands through Redis
 mod secrets; // user and password in the URL
 mod stops; // TERM: short jobs finish, long ones go back
 mod storm; // all the ways a process can end, at once
+mod stuck; // the stuck-worker script of Sidekiq's operators, and our answer to it
 mod tls; // rediss:// against a self-signed chain
 mod torn_streams; // byte by byte, late, cut, shut, stalled, reset
 mod watchdog; // a process that is stuck, or too large, makes room for a fresh one
