@@ -86,23 +86,8 @@ impl Parts {
             safety_poll: options.safety_poll,
         };
         let (stop_beating, life) = (Arc::new(Notify::new()), Arc::new(Life::default()));
-        let watchdog = Watchdog {
-            session: session.clone(),
-            inflight: inflight.clone(),
-            lifecycle: lifecycle.clone(),
-            life: life.clone(),
-            notices: notices.clone(),
-            runtime: Handle::current(),
-            limits: limits(&options),
-        };
-        let heartbeat = Heartbeat {
-            session: session.clone(),
-            inflight: inflight.clone(),
-            lifecycle: lifecycle.clone(),
-            stop: stop_beating.clone(),
-            every: options.beat,
-        };
-        let heartbeat = heartbeat.start(watchdog)?;
+        let heartbeat =
+            beat(&options, &session, &processor, &inflight, stop_beating.clone(), life.clone())?;
         let mut tasks = JoinSet::new();
         let (keeper, finisher) = (session.clone(), processor.finisher.clone());
         tasks.spawn(async move { keeper.keep(decided).await });
@@ -197,9 +182,36 @@ fn process(options: &WorkerOptions, known: &[String], now: f64) -> Process {
     Process::new(options.concurrency, &queues, now)
 }
 
-fn limits(options: &WorkerOptions) -> Limits {
-    let (stall, memory) = (options.stall_timeout, options.memory_limit);
-    Limits { stall, memory, grace: options.shutdown_timeout }
+/// Starts the heartbeat's thread, and the watchdog on it.
+fn beat(
+    options: &WorkerOptions,
+    session: &Arc<Session>,
+    processor: &Processor,
+    inflight: &Arc<Inflight>,
+    stop: Arc<Notify>,
+    life: Arc<Life>,
+) -> anyhow::Result<oneshot::Receiver<()>> {
+    let watchdog = Watchdog {
+        session: session.clone(),
+        inflight: inflight.clone(),
+        lifecycle: processor.lifecycle.clone(),
+        life,
+        notices: processor.notices.clone(),
+        runtime: Handle::current(),
+        limits: Limits {
+            stall: options.stall_timeout,
+            memory: options.memory_limit,
+            grace: options.shutdown_timeout,
+        },
+    };
+    let heartbeat = Heartbeat {
+        session: session.clone(),
+        inflight: inflight.clone(),
+        lifecycle: processor.lifecycle.clone(),
+        stop,
+        every: options.beat,
+    };
+    heartbeat.start(watchdog)
 }
 
 /// Starts to take jobs; the receiver resolves when that has ended, which is no accident.

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::{Answer, connect, refused};
 use crate::config::Config;
@@ -39,6 +40,8 @@ Examples:
 
 Exit codes: 0 no job has run longer; 1 one has, or Redis cannot be reached; 2 bad usage.";
 
+/// What the receiver of the notice gets, attempts and all: somebody waits for the answer here.
+const RECEIVER: Duration = Duration::from_secs(5);
 /// So many processes are told of, each in a line.
 const TOLD: usize = 20;
 
@@ -59,7 +62,7 @@ impl Check {
         }
         let mut told = Vec::new();
         if self.stop && !stuck.is_empty() {
-            told = self.stop(&redis, &seen, &stuck, config, &mut remarks).await?;
+            told = self.stop(&redis, &seen, &stuck, config, &mut remarks).await;
         }
         let text = match self.json {
             true => self.json(&seen, &stuck, &told),
@@ -85,18 +88,21 @@ impl Check {
         stuck: &[Stuck<'a>],
         config: &Config,
         remarks: &mut Vec<String>,
-    ) -> Result<Vec<&'a str>, String> {
-        let (deaf, told): (Vec<_>, Vec<_>) = stuck.iter().partition(|it| it.process.embedded);
+    ) -> Vec<&'a str> {
+        let (deaf, told): (Vec<&Stuck>, Vec<&Stuck>) =
+            stuck.iter().partition(|it| it.process.embedded);
         for Stuck { process, .. } in deaf {
             let name = plain(&process.identity);
             remarks.push(format!("{name} runs inside another program: stop that one yourself"));
         }
-        let told: Vec<&Stuck> = told;
         let names: Vec<&str> = told.iter().map(|it| &*it.process.identity).collect();
         if names.is_empty() {
-            return Ok(names);
+            return names;
         }
-        inspect::stop(redis, &names).await.map_err(refused)?;
+        if let Err(error) = inspect::stop(redis, &names).await {
+            remarks.push(format!("nothing was stopped: {}", refused(error)));
+            return Vec::new();
+        }
         let mut texts = Vec::new();
         for it in &told {
             let stopped = it.record(seen.now);
@@ -113,13 +119,13 @@ impl Check {
         if let Err(reason) = tell(config, &texts.join("\n")).await {
             remarks.push(format!("STUCK_JOB_WEBHOOK: the notice could not be delivered: {reason}"));
         }
-        Ok(names)
+        names
     }
 
     fn words(&self, seen: &Processes, stuck: &[Stuck], told: &[&str]) -> String {
         let limit = lasting(self.max_runtime.as_secs());
         let running: usize = seen.all.iter().map(|process| process.running.len()).sum();
-        let among = format!("{running} running in {} processes", seen.all.len());
+        let among = format!("running: {running}, processes: {}", seen.all.len());
         let over: usize = stuck.iter().map(|it| it.jobs.len()).sum();
         let mut text = match over {
             0 => return format!("no job has run longer than {limit} ({among})"),
@@ -183,7 +189,10 @@ fn age(seen: &Processes, job: &Running) -> u64 {
 
 async fn tell(config: &Config, text: &str) -> Result<(), String> {
     match Receiver::of(config).map_err(|error| error.to_string())? {
-        Some(receiver) => receiver.post(text).await,
+        Some(receiver) => match timeout(RECEIVER, receiver.post(text)).await {
+            Ok(end) => end,
+            Err(_) => Err(format!("no answer within {} s", RECEIVER.as_secs())),
+        },
         None => Ok(()),
     }
 }

@@ -1,5 +1,5 @@
 //! The program `jobs`: one file a command. A command asks Redis over `engine::inspect` and gives
-//! back an [`Answer`]; reading the command line, connecting and printing are done here for all.
+//! back an answer; reading the command line, connecting and printing are done here for all.
 
 mod check;
 mod mark;

@@ -170,7 +170,10 @@ fn a_deploy_is_marked_as_sidekiq_does() {
     let minute: chrono::DateTime<chrono::Utc> = minute.parse().unwrap();
     assert_eq!(minute.format("%Y%m%d").to_string(), day);
     let marked = minute.timestamp() as u64;
-    assert!(marked % 60 == 0 && (before - before % 60..=now()).contains(&marked), "{minute}");
+    assert!(
+        marked.is_multiple_of(60) && (before - before % 60..=now()).contains(&marked),
+        "{minute}"
+    );
     let kept: i64 = redis.ask(&["TTL", &keys[0]]);
     assert!((90 * 86_400 - 60..=90 * 86_400).contains(&kept), "{kept}");
     let lock = "deploylock-v42 \u{1b}[1mfast";

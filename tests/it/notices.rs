@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use roustabout::engine::{Notice, Registry, Stopped, Worker, inspect};
+
 use crate::child::{Block, Child, Nap, Note, Setup, notes};
 use crate::receiver::Receiver;
-use crate::support::{Server, client, eventually};
+use crate::support::{Diary, Running, Server, brisk, client, eventually};
 
 /// The child's runtime has two threads.
 const THREADS: usize = 2;
@@ -92,6 +94,40 @@ async fn a_process_that_goes_for_a_job_is_told_of_and_its_successor_says_so_once
     tokio::time::sleep(Duration::from_secs(1)).await; // for another one to say so too
     assert_eq!(receiver.texts().len(), 2, "{:?}", receiver.texts());
     assert_eq!(server.query::<u32>("EXISTS roustabout:stopped:worker.7").await, 0);
+}
+
+job!(Idle {}, |_this, _cx| Ok(()));
+
+#[tokio::test]
+async fn of_many_that_start_at_once_one_says_that_it_is_back() {
+    let (server, diary) = (Server::start().await, Diary::default());
+    let launch = || {
+        let diary = diary.clone();
+        let registry = Registry::new(diary.clone()).job::<Idle>();
+        let worker = Worker::new(brisk(), server.redis(), registry);
+        Running::launch(worker.notices(move |notice| match notice {
+            Notice::Back { stopped, after, .. } if after.as_secs() >= 60 => {
+                diary.note(stopped.process);
+            }
+            other => diary.note(format!("{other:?}")),
+        }))
+    };
+    let registered = async || server.query::<Vec<String>>("SMEMBERS processes").await;
+    let first = launch();
+    eventually("one", async || registered().await.len() == 1).await;
+    let (place, _) =
+        registered().await[0].split_once(':').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let gone = Stopped { process: format!("{place}:1:gone"), at: 1.0, jobs: Vec::new() };
+    inspect::remember(&server.redis(), &gone).await.unwrap();
+    let others: Vec<Running> = (0..8).map(|_| launch()).collect();
+    eventually("all", async || registered().await.len() == 9).await;
+    eventually("it is said", async || diary.len() > 0).await;
+    tokio::time::sleep(Duration::from_secs(1)).await; // for another one to say so too
+    assert_eq!(diary.lines(), [gone.process]);
+    first.stop().await;
+    for worker in others {
+        worker.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -95,7 +95,7 @@ async fn our_own_check_stops_it_and_tells() {
     let check = |words: &str| jobs(&server, &format!("check --max-runtime {words}"), &vars);
     eventually("its age shows", async || check("1s").1 == 1).await;
     let (text, code) = check("1h --stop");
-    assert_eq!((&*text, code), ("no job has run longer than 1h (1 running in 1 processes)\n", 0));
+    assert_eq!((&*text, code), ("no job has run longer than 1h (running: 1, processes: 1)\n", 0));
     let (text, _) = check("1s");
     assert!(text.contains(&format!("\n  Gate {jid} on default for ")), "{text}");
     assert!(child.runs() && !server.query::<bool>(&format!("EXISTS {identity}-signals")).await);
