@@ -69,6 +69,7 @@ fn a_redis_that_is_not_there_is_one_line_and_1() {
             assert_eq!(output.status.code(), Some(1), "{words:?}: {line}");
             assert!(line.starts_with("jobs: Redis") || line.starts_with("jobs: REDIS"), "{line}");
             assert!(line.lines().count() == 1 && !line.contains("s3cret"), "{line}");
+            assert!(*url != *silent || line.contains("no answer in time"), "{line}");
             assert!(output.stdout.is_empty(), "{:?}", output.stdout);
         }
     }

@@ -26,7 +26,14 @@ fn hurried(server: &Server, receiver: &Receiver) -> Setup {
 }
 
 fn stalling(server: &Server, receiver: &Receiver) -> Setup {
-    Setup { stall_timeout: Some(Duration::from_secs(1)), ..telling(server, receiver) }
+    Setup { stall_timeout: Some(Duration::from_secs(3)), ..telling(server, receiver) }
+}
+
+/// Jobs hold so many threads, as the watchdog has seen.
+async fn block(child: &Child, server: &Server, threads: usize) {
+    client(server).enqueue_all((0..threads).map(|_| Block {})).await.unwrap();
+    let late = || child.log().matches("the job holds a thread").count();
+    eventually("they hold their threads", async || late() == threads).await;
 }
 
 async fn naps(server: &Server, n: usize) {
@@ -135,7 +142,7 @@ async fn a_runtime_that_is_stuck_gets_its_last_words_out() {
     let (server, receiver) = (Server::start().await, Receiver::start());
     let mut child = stalling(&server, &receiver).start();
     let identity = child.identity(&server).await;
-    client(&server).enqueue_all((0..THREADS).map(|_| Block {})).await.unwrap();
+    block(&child, &server, THREADS).await;
     assert_eq!(child.ended().await, Some(70), "{}", child.log());
     assert!(child.log().contains("stopped while the runtime was stuck"), "{}", child.log());
     let texts = receiver.texts();
@@ -148,8 +155,7 @@ async fn last_words_are_waited_for_but_not_for_long() {
     let (server, receiver) = (Server::start().await, Receiver::hanging());
     for threads in [1, THREADS] {
         let mut child = stalling(&server, &receiver).start();
-        child.identity(&server).await;
-        client(&server).enqueue_all((0..threads).map(|_| Block {})).await.unwrap();
+        block(&child, &server, threads).await;
         assert_eq!(child.ended().await, Some(70), "{}", child.log());
         assert_eq!(child.log().matches("not delivered before").count(), 1, "{}", child.log());
         let () = server.query("FLUSHALL").await;
