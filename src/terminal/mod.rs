@@ -55,7 +55,8 @@ pub fn run(arguments: Arguments, config: &Config) -> Result<u8, String> {
     let answer = runtime.block_on(answer(arguments.command, config));
     // a name lookup that hangs must not hold up the exit
     runtime.shutdown_timeout(Duration::from_millis(100));
-    let answer = answer?;
+    // what answers in the place of Redis may make for many lines
+    let answer = answer.map_err(|why| why.split_whitespace().collect::<Vec<_>>().join(" "))?;
     // a reader that has gone (`jobs … | head`) is no failure of ours
     if !answer.text.is_empty() {
         let _ = writeln!(io::stdout(), "{}", answer.text);

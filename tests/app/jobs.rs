@@ -1,5 +1,6 @@
 //! The program `jobs`: what it sees, whoever wrote it; what it stops; deploy marks.
 
+use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::sync::mpsc::{Receiver, channel};
@@ -60,9 +61,16 @@ fn help_teaches_and_bad_usage_is_2() {
 fn a_redis_that_is_not_there_is_one_line_and_1() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("redis://:s3cret@{}", silent.local_addr().unwrap());
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let another = format!("redis://:s3cret@{}", other.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut socket in other.incoming().flatten() {
+            let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
     let absent = Redis::absent();
     let nowhere = absent.url();
-    for url in [&silent, &nowhere, "http://:s3cret@h"] {
+    for url in [&silent, &nowhere, &another, "http://:s3cret@h"] {
         for words in [&["check", "--max-runtime", "1m", "--stop"][..], &["mark", "v1"]] {
             let output = jobs(&absent, words, &[("REDIS_URL", url), ("RUST_LOG", "trace")]);
             let line = text(&output.stderr);
@@ -191,7 +199,7 @@ fn a_deploy_is_marked_as_sidekiq_does() {
 
 /// A receiver that takes webhooks; those to `/hang` get no answer. Gives path and body.
 fn receiver() -> (u16, Receiver<(String, String)>) {
-    use std::io::{BufRead, BufReader, Read, Write};
+    use std::io::{BufRead, BufReader, Read};
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (sender, posts) = channel();
