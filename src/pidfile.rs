@@ -56,7 +56,7 @@ impl Pidfile {
     /// tokio runtime.
     pub fn follow(self: &Arc<Self>, lifecycle: &Lifecycle) {
         let this = self.clone();
-        lifecycle.before_leaving(move || this.remove());
+        lifecycle.before_leaving(move |_| this.remove());
         let (this, lifecycle) = (self.clone(), lifecycle.clone());
         tokio::spawn(async move {
             lifecycle.ready().await;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use roustabout::app::App;
 use roustabout::config::Config;
 use roustabout::engine::{Exit, Lifecycle, Worker};
+use roustabout::notices::Notices;
 use roustabout::pidfile::Pidfile;
 use roustabout::supervision::{self, Service};
 use roustabout::{boot, jobs};
@@ -52,20 +53,29 @@ fn run(config: Config, pidfile: Option<&Path>) -> Result<Exit, String> {
 
 fn run_jobs(config: Config, pidfile: Option<Arc<Pidfile>>) -> Result<Exit, String> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("no runtime: {error}"))?;
-    let worked = runtime.block_on(work(config, pidfile));
+    let notices = Notices::start(&config).map_err(|error| format!("no notices: {error:#}"))?;
+    let worked = runtime.block_on(work(config, pidfile, notices.clone()));
     // Blocking code cannot be aborted, and dropping a runtime would wait for it.
     runtime.shutdown_timeout(Duration::from_millis(100));
+    if let Ok(exit) = &worked {
+        notices.end(*exit);
+    }
     worked.map_err(|error| format!("{error:#}"))
 }
 
-async fn work(config: Config, pidfile: Option<Arc<Pidfile>>) -> anyhow::Result<Exit> {
+async fn work(
+    config: Config,
+    pidfile: Option<Arc<Pidfile>>,
+    notices: Notices,
+) -> anyhow::Result<Exit> {
     // First of all: a TERM that comes during the boot must find its handler.
     let lifecycle = Lifecycle::for_worker()?;
     supervision::start(Service::Worker(config.concurrency), &lifecycle, config.shutdown_timeout);
     if let Some(pidfile) = pidfile {
         pidfile.follow(&lifecycle);
     }
+    notices.follow(&lifecycle);
     let app = App::new(&config)?;
     let worker = Worker::new(config.worker_options(), app.redis.clone(), jobs::registry(app));
-    worker.run(lifecycle).await
+    worker.notices(move |notice| notices.tell(notice)).run(lifecycle).await
 }

@@ -78,6 +78,22 @@ pub(crate) fn beats(identity: &str) -> String {
     format!("roustabout:beats:{identity}")
 }
 
+/// Hash identity -> which processes of a host were stopped for stuck jobs, until one that takes
+/// the place says so.
+pub(crate) fn stopped(host: &str) -> String {
+    format!("roustabout:stopped:{host}")
+}
+
+/// Hash minute (ISO 8601) -> label: the deploys of a day (`20260131`), for Sidekiq's metrics.
+pub(crate) fn marks(day: &str) -> String {
+    format!("{day}-marks")
+}
+
+/// There while the same label would be the same deploy.
+pub(crate) fn deploy_lock(label: &str) -> String {
+    format!("deploylock-{label}")
+}
+
 /// Totals of a kind (`processed`, `failed`), and per UTC day when `day` is given.
 pub(crate) fn stat(kind: &str, day: Option<&str>) -> String {
     match day {
@@ -121,6 +137,14 @@ pub(crate) const STAT_TTL: Duration = Duration::from_secs(5 * 365 * 86_400);
 pub(crate) const PUSHED_TTL: Duration = Duration::from_secs(86_400);
 /// How long a cursor outlives its job's last sign of life.
 pub(crate) const ITERATION_TTL: Duration = Duration::from_secs(30 * 86_400);
+/// A remote command that is not taken within this is void.
+pub(crate) const SIGNALS_TTL: Duration = Duration::from_secs(60);
+/// How long a stopped process may stay away before its return is no news.
+pub(crate) const STOPPED_TTL: Duration = Duration::from_secs(86_400);
+/// How long deploys are shown.
+pub(crate) const MARKS_TTL: Duration = Duration::from_secs(90 * 86_400);
+/// One deploy is marked at most once within this.
+pub(crate) const DEPLOY_LOCK_TTL: Duration = Duration::from_secs(60);
 /// Rescues older than this do not count against a job.
 pub(crate) const RESCUE_WINDOW: Duration = Duration::from_secs(72 * 3_600);
 /// A job rescued this often within the window is buried instead of being run again.

@@ -53,7 +53,7 @@ pub struct Pulse {
     pub busy: usize,
 }
 
-type LastAct = Box<dyn FnOnce() + Send>;
+type LastAct = Box<dyn FnOnce(Exit) + Send>;
 
 /// A handle on the phase of this process; clones share it.
 #[derive(Clone)]
@@ -185,14 +185,15 @@ impl Lifecycle {
 
     /// Does this, too, before a process ends whose runtime is stuck: then `Worker::run` cannot
     /// return, and nothing is dropped.
-    pub fn before_leaving(&self, act: impl FnOnce() + Send + 'static) {
+    pub fn before_leaving(&self, act: impl FnOnce(Exit) + Send + 'static) {
         lock(&self.last_acts).push(Box::new(act));
     }
 
     /// Ends the process from whatever thread this is.
     pub(crate) fn leave(&self) -> ! {
-        lock(&self.last_acts).drain(..).for_each(|act| act());
-        std::process::exit(self.exit().code().into())
+        let exit = self.exit();
+        lock(&self.last_acts).drain(..).for_each(|act| act(exit));
+        std::process::exit(exit.code().into())
     }
 
     /// Resolves at each request to list the running jobs.

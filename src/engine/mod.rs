@@ -18,7 +18,7 @@
 //! |---|---|
 //! | names, time, wire form, plain decisions | `keys` `clock` `readable` `payload` `signals` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
-//! | what authors of jobs see | `context` `middleware` `job` `batch` `client` `backlog` `buffered` `inspect` |
+//! | what authors of jobs see | `context` `middleware` `job` `batch` `client` `backlog` `buffered` `notice` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
 //! | one job; all of them; the process | `registry` `outcome` `processor` `intake` `parts` `worker` |
 
@@ -43,7 +43,7 @@ mod gauge;
 mod giveback;
 mod heartbeat;
 mod inflight;
-mod inspect;
+pub mod inspect;
 mod intake;
 #[cfg(any(test, fuzzing))]
 pub mod invariants;
@@ -52,6 +52,7 @@ mod keys;
 mod lifecycle;
 mod metrics;
 mod middleware;
+mod notice;
 mod options;
 mod outcome;
 mod parts;
@@ -88,6 +89,7 @@ pub use inspect::is_dead;
 pub use job::Job;
 pub use lifecycle::{Exit, Lifecycle, Phase, Pulse};
 pub use middleware::{Call, Next};
+pub use notice::{Notice, Stopped, StuckJob};
 pub use options::WorkerOptions;
 pub use payload::Payload;
 pub use queues::QueueList;

@@ -18,6 +18,7 @@ use super::inflight::Inflight;
 use super::intake::Intake;
 use super::lifecycle::{Lifecycle, Phase, Pulse};
 use super::middleware::{Call, Chain};
+use super::notice::{self, Notices};
 use super::options::WorkerOptions;
 use super::process::Process;
 use super::processor::Processor;
@@ -37,6 +38,7 @@ pub(crate) struct Plan {
     pub(crate) handlers: Arc<Handlers>,
     pub(crate) lines: Vec<CronLine>,
     pub(crate) chain: Chain<Call, anyhow::Result<()>>,
+    pub(crate) notices: Notices,
 }
 
 /// A running worker.
@@ -55,7 +57,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn start(plan: Plan, lifecycle: Lifecycle) -> anyhow::Result<Parts> {
-        let Plan { options, redis, handlers, lines, chain } = plan;
+        let Plan { options, redis, handlers, lines, chain, notices } = plan;
         let mut known: Vec<String> = handlers.queues().chain(["default".to_owned()]).collect();
         known.sort();
         known.dedup();
@@ -71,6 +73,7 @@ impl Parts {
             finisher: Finisher::new(session.clone(), inflight.clone()),
             counters,
             lifecycle: lifecycle.clone(),
+            notices: notices.clone(),
             job_timeout: options.job_timeout,
             aborting: AtomicBool::new(false),
         });
@@ -88,13 +91,14 @@ impl Parts {
         };
         let (stop_beating, life) = (Arc::new(Notify::new()), Arc::new(Life::default()));
         let heartbeat =
-            beat(&options, &session, &inflight, &lifecycle, stop_beating.clone(), life.clone())?;
+            beat(&options, &session, &processor, &inflight, stop_beating.clone(), life.clone())?;
         let mut tasks = JoinSet::new();
         let (keeper, finisher) = (session.clone(), processor.finisher.clone());
         tasks.spawn(async move { keeper.keep(decided).await });
         tasks.spawn(async move { finisher.run().await });
         tasks.spawn(timers(redis, lines, lifecycle.clone()));
         tasks.spawn(reaper::run(session.clone(), options.reap));
+        tasks.spawn(notice::say_back(session.clone(), notices));
         tasks.spawn(pulse(session, inflight.clone(), lifecycle.clone()));
         tasks.spawn(dump_on_request(inflight.clone(), lifecycle));
         tasks.spawn(async move { life.show().await });
@@ -198,16 +202,17 @@ fn process(options: &WorkerOptions, known: &[String], now: f64) -> Process {
 fn beat(
     options: &WorkerOptions,
     session: &Arc<Session>,
+    processor: &Processor,
     inflight: &Arc<Inflight>,
-    lifecycle: &Lifecycle,
     stop: Arc<Notify>,
     life: Arc<Life>,
 ) -> anyhow::Result<oneshot::Receiver<()>> {
     let watchdog = Watchdog {
         session: session.clone(),
         inflight: inflight.clone(),
-        lifecycle: lifecycle.clone(),
+        lifecycle: processor.lifecycle.clone(),
         life,
+        notices: processor.notices.clone(),
         runtime: Handle::current(),
         limits: Limits {
             stall: options.stall_timeout,
@@ -218,7 +223,7 @@ fn beat(
     let heartbeat = Heartbeat {
         session: session.clone(),
         inflight: inflight.clone(),
-        lifecycle: lifecycle.clone(),
+        lifecycle: processor.lifecycle.clone(),
         stop,
         every: options.beat,
     };

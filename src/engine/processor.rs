@@ -13,6 +13,7 @@ use super::delivery::Delivery;
 use super::finish::Finisher;
 use super::lifecycle::{Lifecycle, Phase};
 use super::middleware::{Call, Chain};
+use super::notice::{Notice, Notices, StuckJob};
 use super::outcome::{Outcome, failure, panicked, timed};
 use super::payload::{Head, Payload, known_as, new_jid};
 use super::readable::{cut, without_values};
@@ -28,6 +29,7 @@ pub(crate) struct Processor {
     pub(crate) finisher: Arc<Finisher>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) notices: Notices,
     /// For jobs that do not say.
     pub(crate) job_timeout: Option<Duration>,
     /// Set before runs are aborted: then a run without outcome is no failure.
@@ -185,6 +187,11 @@ impl Processor {
 
     fn failed(&self, delivery: &Delivery, known: Option<Known>, failure: Failure) -> Fate {
         self.ran(known, true);
+        if failure.class == retry::TIMEOUT {
+            let process = self.session.identity().to_owned();
+            let (job, reason) = (StuckJob::of(delivery), failure.message.clone());
+            self.notices.tell(Notice::TimedOut { process, job, reason });
+        }
         let moment = Moment { now: self.session.redis.clock().now(), dice: fastrand::f64() };
         let rule = known.map(|known| known.handler.retry);
         let fate = retry::failed(&delivery.raw, &delivery.queue, rule, &failure, &moment);

@@ -7,6 +7,7 @@ use anyhow::bail;
 
 use super::lifecycle::{Exit, Lifecycle};
 use super::middleware::{Call, Chain, Next};
+use super::notice::{Notice, Notices};
 use super::options::WorkerOptions;
 use super::parts::{Parts, Plan};
 use super::redis::Redis;
@@ -25,8 +26,8 @@ impl Worker {
         registry: Registry<A>,
     ) -> Worker {
         let (handlers, lines) = registry.into_parts();
-        let (handlers, chain) = (Arc::new(handlers), Chain::default());
-        Worker { plan: Plan { options, redis, handlers, lines, chain } }
+        let (handlers, chain, notices) = (Arc::new(handlers), Chain::default(), Notices::default());
+        Worker { plan: Plan { options, redis, handlers, lines, chain, notices } }
     }
 
     /// Adds middleware around every run: `async fn(call, next) -> anyhow::Result<()>`. The last
@@ -37,6 +38,13 @@ impl Worker {
         Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         self.plan.chain.add(middleware);
+        self
+    }
+
+    /// Tells of jobs that are stuck and of processes that had to go for them. It is called on
+    /// threads that have no time: pass on what comes and return.
+    pub fn notices(mut self, tell: impl Fn(Notice) + Send + Sync + 'static) -> Worker {
+        self.plan.notices = Notices::new(tell);
         self
     }
 

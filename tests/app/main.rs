@@ -12,6 +12,7 @@
 //! | `pidfile` | `worker --pidfile` |
 //! | `supervision` | what systemd hears of them |
 //! | `webhook` | deliveries, and targets that are refused |
+//! | `jobs` | the program `jobs`: what it sees, stops and marks |
 //! | `readme` | the README's first job, done as it says |
 //! | `http`, `support` | a small HTTP client, private servers |
 
@@ -19,6 +20,7 @@ mod boot;
 mod guard;
 mod http;
 mod import;
+mod jobs;
 #[path = "../it/notify.rs"]
 mod notify;
 mod ops;

@@ -107,6 +107,7 @@ impl Drop for Redis {
 pub fn program(name: &str, redis: &Redis, vars: &[(&str, &str)]) -> Command {
     let path = match name {
         "web" => env!("CARGO_BIN_EXE_web"),
+        "jobs" => env!("CARGO_BIN_EXE_jobs"),
         _ => env!("CARGO_BIN_EXE_worker"),
     };
     program_at(path.as_ref(), redis, vars)

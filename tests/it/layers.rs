@@ -41,6 +41,7 @@ const GROUND_UP: &[&str] = &[
     "client",
     "backlog",
     "buffered",
+    "notice",
     "inspect", // what authors see
     "suspects",
     "fetch",

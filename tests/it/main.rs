@@ -14,6 +14,7 @@ mod load; // jobs of every kind, and the books about them
 mod notify; // what systemd is to a service
 mod program; // the real programs, and what they log
 mod proxy; // loses replies and delays requests on demand
+mod receiver; // takes webhooks
 mod relay; // bytes on a port: led elsewhere, torn, late, broken
 mod resp; // RESP, as far as the proxy needs it
 mod trouble; // a server that does not serve, and says why
@@ -53,6 +54,7 @@ mod lines; // what the log says of outages
 mod lost_replies; // the server executes a step and the worker never learns of it
 mod many_jobs; // jobs that look alike, come from jobs, come in crowds
 mod metrics; // the numbers of each class, as Sidekiq shows them
+mod notices; // what people are told of stuck jobs
 mod odd_queues; // names with every odd character, and ten thousand of them
 mod outage; // the first one back leaves the others alone
 mod queue_lists; // QUEUES as Resque reads it
@@ -63,6 +65,7 @@ mod secrets; // user and password in the URL
 mod sidekiq_web; // Sidekiq's own pages and buttons, in a browser
 mod stops; // TERM: short jobs finish, long ones go back
 mod storm; // all the ways a process can end, at once
+mod stuck; // the stuck-worker script of Sidekiq's operators, and our answer to it
 mod supervision; // what systemd hears of a process that is stuck
 mod tls; // rediss:// against a self-signed chain
 mod torn_streams; // byte by byte, late, cut, shut, stalled, reset
