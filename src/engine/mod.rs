@@ -16,16 +16,18 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `payload` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `retry` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `payload` `active_job` `invalid` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `backtrace` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `context` `middleware` `job` `batch` `client` `backlog` `buffered` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
 //! | one job; all of them; the process | `registry` `processor` `intake` `parts` `worker` |
 
+mod active_job;
 mod address;
 #[cfg(test)]
 mod arbitrary;
 mod backlog;
+mod backtrace;
 mod batch;
 mod buffered;
 mod client;
@@ -45,9 +47,11 @@ mod heartbeat;
 mod inflight;
 mod inspect;
 mod intake;
+mod invalid;
 #[cfg(any(test, fuzzing))]
 pub mod invariants;
 mod job;
+mod json;
 mod keys;
 mod lifecycle;
 mod middleware;
@@ -82,6 +86,7 @@ pub use connection::RedisOptions;
 pub use context::JobContext;
 pub use errors::is_full;
 pub use inspect::is_dead;
+pub use invalid::Invalid;
 pub use job::Job;
 pub use lifecycle::{Exit, Lifecycle, Phase};
 pub use middleware::{Call, Next};

@@ -8,6 +8,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::{Instant, sleep_until};
 
+use super::active_job;
+use super::backtrace;
 use super::context::{Run, Standing};
 use super::counters::Counters;
 use super::delivery::Delivery;
@@ -68,7 +70,7 @@ impl Processor {
             Ok(head) => head,
             Err(error) => return (None, failure(retry::BAD_JSON, &error.to_string())),
         };
-        let class = head.class.clone().unwrap_or_default();
+        let (class, args) = active_job::opened(&head);
         if class.is_empty() {
             return (None, failure(retry::BAD_JSON, "`class` is missing, or no text"));
         }
@@ -86,12 +88,11 @@ impl Processor {
             Run::new(delivery.clone(), standing, self.lifecycle.clone(), self.session.clone());
         let limit = handler.timeout.or(self.job_timeout);
         let limit = limit.filter(|limit| !limit.is_zero() && *limit < FOREVER);
-        let args = head.args.unwrap_or("[]");
-        let begin = AssertUnwindSafe(|| self.begin(handler, &run, args));
+        let begin = AssertUnwindSafe(|| self.begin(handler, &run, &args?));
         let outcome = match std::panic::catch_unwind(begin) {
             Ok(Ok(performing)) => timed(performing, &run, limit).await,
             Ok(Err(error)) => failure(retry::BAD_ARGUMENTS, &error.to_string()),
-            Err(panic) => failure(retry::PANIC, &panic_text(panic)),
+            Err(panic) => panicked(panic),
         };
         (Some(handler.retry), outcome)
     }
@@ -116,18 +117,15 @@ impl Processor {
                 let traces = iterated || delivery.rescued();
                 Fate::Done { traces: traces.then(|| delivery.jid().to_owned()) }
             }
-            Outcome::Error(error) => match error.downcast_ref::<Stop>() {
-                Some(stop) => self.stopped(delivery, *stop, &error),
-                None => {
-                    let failure = Failure::new(retry::ERROR, &format!("{error:#}"));
-                    self.failed(delivery, rule, failure)
-                }
+            Outcome::Error(error) => match error.downcast_ref::<Stop>().copied() {
+                Some(stop) => self.stopped(delivery, stop, error),
+                None => self.failed(delivery, rule, Failure::of(error)),
             },
             Outcome::Failure(failure) => self.failed(delivery, rule, failure),
         }
     }
 
-    fn stopped(&self, delivery: &Delivery, stop: Stop, error: &anyhow::Error) -> Fate {
+    fn stopped(&self, delivery: &Delivery, stop: Stop, error: anyhow::Error) -> Fate {
         let now = self.session.redis.clock().now();
         match stop {
             Stop::Discard => {
@@ -144,7 +142,7 @@ impl Processor {
             }
             Stop::Kill => {
                 self.counters.ran(true);
-                let failure = Failure::new(retry::ERROR, &format!("{error:#}"));
+                let failure = Failure::of(error);
                 let payload = retry::buried(&delivery.raw, &delivery.queue, &failure, now);
                 self.report(delivery, &failure, "given up by the job itself: in the dead set");
                 self.counters.event("buried", 1);
@@ -259,12 +257,17 @@ fn ended(result: Caught, run: &Run) -> Outcome {
     match result {
         Ok(Ok(())) => Outcome::Success { iterated: run.iterated() },
         Ok(Err(error)) => Outcome::Error(error),
-        Err(panic) => failure(retry::PANIC, &panic_text(panic)),
+        Err(panic) => panicked(panic),
     }
 }
 
 fn failure(class: &'static str, message: &str) -> Outcome {
     Outcome::Failure(Failure::new(class, message))
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Outcome {
+    let trace = backtrace::of_panic();
+    Outcome::Failure(Failure { trace, ..Failure::new(retry::PANIC, &panic_text(panic)) })
 }
 
 fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
