@@ -1,0 +1,10 @@
+//! Beside the real Sidekiq: its clients, its API, its workers, on the same Redis as ours. Where
+//! Ruby or Sidekiq is not installed (`apt-get install ruby-sidekiq ruby-activejob`), these tests
+//! say so and pass.
+
+mod ruby; // runs scripts and workers of Ruby
+
+mod both; // Ruby and Rust workers on the same queues
+mod to_ruby; // jobs of ours that a Ruby worker runs
+
+mod to_rust; // jobs of Ruby that we run
