@@ -32,7 +32,10 @@ impl Formatter for Floats {
 
 /// The shortest digits that are read as this number, with a decimal point at any rate.
 fn float(value: impl LowerExp) -> String {
-    let text = format!("{value:e}");
+    let mut text = format!("{value:e}");
+    if text.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).count() == 17 {
+        text = format!("{value:.16e}"); // of two that are equally near Ruby takes the even one
+    }
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let (sign, mantissa) = match mantissa.strip_prefix('-') {
@@ -40,18 +43,18 @@ fn float(value: impl LowerExp) -> String {
         None => ("", mantissa),
     };
     let digits = mantissa.replace('.', "");
-    match exponent {
-        -4..=-1 => format!("{sign}0.{}{digits}", "0".repeat((-exponent - 1) as usize)),
-        0..=14 => {
-            let (whole, rest) = (exponent as usize + 1, digits.len().max(exponent as usize + 2));
-            let digits = format!("{digits:0<rest$}");
-            format!("{sign}{}.{}", &digits[..whole], &digits[whole..])
-        }
-        _ => {
-            let point = if digits.len() == 1 { ".0" } else { "" };
-            let direction = if exponent < 0 { '-' } else { '+' };
-            format!("{sign}{mantissa}{point}e{direction}{:02}", exponent.abs())
-        }
+    let whole = usize::try_from(exponent + 1).unwrap_or(0);
+    if (-4..0).contains(&exponent) {
+        let zeros = "0".repeat(-exponent as usize - 1);
+        format!("{sign}0.{zeros}{digits}")
+    } else if exponent >= 0 && (whole <= 15 || whole < digits.len()) {
+        let length = whole + 1;
+        let digits = format!("{digits:0<length$}");
+        format!("{sign}{}.{}", &digits[..whole], &digits[whole..])
+    } else {
+        let point = if digits.len() == 1 { ".0" } else { "" };
+        let direction = if exponent < 0 { '-' } else { '+' };
+        format!("{sign}{mantissa}{point}e{direction}{:02}", exponent.abs())
     }
 }
 
@@ -71,6 +74,8 @@ mod tests {
             (123_456_789_012_345.6, "123456789012345.6"),
             (1e14, "100000000000000.0"),
             (1e15, "1.0e+15"),
+            (2_333_333_333_333_333.5, "2333333333333333.5"),
+            (167_271_932_131_646.62, "167271932131646.62"),
             (1.25e21, "1.25e+21"),
             (1e100, "1.0e+100"),
             (0.1, "0.1"),

@@ -168,8 +168,7 @@ impl<'a> Head<'a> {
 
     /// Failures so far: `retry_count` is 0 after the first one.
     pub(crate) fn failures(&self) -> u32 {
-        let count = self.retry_count.and_then(|raw| serde_json::from_str::<u64>(raw).ok());
-        count.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1))
+        number(self.retry_count).map_or(0, |count| (count + 1.0) as u32)
     }
 
     /// The `retry` field if it is there and makes sense.
@@ -179,7 +178,7 @@ impl<'a> Head<'a> {
 
     /// How long it may be tried again, and since when it fails, if either is known.
     pub(crate) fn retry_for(&self) -> (Option<f64>, Option<f64>) {
-        (seconds(self.retry_for), self.failed_at.and_then(moment))
+        (number(self.retry_for), self.failed_at.and_then(moment))
     }
 }
 
@@ -238,8 +237,8 @@ impl RetryField {
     }
 }
 
-/// A number of seconds, whatever it stands for.
-pub(crate) fn seconds(raw: Option<&str>) -> Option<f64> {
+/// A number, whatever it stands for.
+pub(crate) fn number(raw: Option<&str>) -> Option<f64> {
     raw.and_then(|raw| serde_json::from_str(raw).ok())
 }
 

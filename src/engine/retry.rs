@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::backtrace::{self, Trace};
 use super::clock::moment;
-use super::payload::{Head, Payload, RetryField, Seconds, seconds};
+use super::payload::{Head, Payload, RetryField, Seconds, number};
 
 /// How often a failed job is tried again. The pause grows with the fourth power of the attempt:
 /// some 20 s, 30 s, 50 s, … and about three weeks in all for 25 retries.
@@ -187,7 +187,7 @@ fn verdict(
         return if never_ran { Verdict::Bury } else { Verdict::Drop };
     };
     let failed_at = payload.raw("failed_at").and_then(moment);
-    let retry_for = (seconds(payload.raw("retry_for")), failed_at);
+    let retry_for = (number(payload.raw("retry_for")), failed_at);
     match (exhausted(limit, failures, retry_for, now), payload.get::<bool>("dead")) {
         (false, _) => Verdict::Again,
         (true, Some(false)) => Verdict::Drop,
@@ -219,10 +219,11 @@ fn record(payload: &mut Payload, queue: &str, failure: &Failure, now: f64) -> u6
     payload.set("queue", queue);
     payload.set("error_message", &failure.message);
     payload.set("error_class", failure.class);
-    let count = match payload.get::<u64>("retry_count") {
+    // -1 after the first failure and a "retry now" in Ruby's API
+    let count = match payload.get::<f64>("retry_count") {
         Some(count) => {
             payload.set("retried_at", Seconds(now));
-            count.saturating_add(1)
+            (count + 1.0) as u64
         }
         None => {
             payload.set("failed_at", Seconds(now));

@@ -129,6 +129,26 @@ fn what_is_written() {
 }
 
 #[test]
+fn counts_go_on_from_odd_ones() {
+    let written = |raw: &str| {
+        let Fate::Retry { payload, .. } = fate(raw, None, ERROR) else { panic!() };
+        let payload = Payload::parse(&payload).unwrap();
+        let raw = |name: &str| payload.raw(name).map(str::to_owned);
+        (raw("retry_count").unwrap(), raw("failed_at"), raw("retried_at"))
+    };
+    let (now, old) = (Some("1700000000.0".to_owned()), Some("5".to_owned()));
+    // the API's "retry now" has taken one off, and the first failure is still the first
+    let after = written(r#"{"retry_count":-1,"failed_at":5}"#);
+    assert_eq!(after, ("0".into(), old.clone(), now.clone()));
+    assert_eq!(written(r#"{"retry_count":2.0,"failed_at":5}"#), ("3".into(), old, now.clone()));
+    assert_eq!(written(r#"{"retry_count":null}"#), ("0".into(), now.clone(), None));
+    assert_eq!(written(r#"{"retry_count":"2"}"#), ("0".into(), now, None));
+    let head = |raw: &str| Head::parse(raw.as_bytes()).unwrap().failures();
+    assert_eq!(head(r#"{"retry_count":-1}"#), 0);
+    assert_eq!(head(r#"{"retry_count":99999999999999999999}"#), u32::MAX);
+}
+
+#[test]
 fn a_retry_queue_and_a_missing_jid() {
     let Fate::Retry { payload, .. } = fate(r#"{"retry_queue":"slow"}"#, None, ERROR) else {
         panic!()
