@@ -4,7 +4,7 @@ use roustabout::engine::{Payload, Registry};
 use serde_json::{Value, json};
 
 use super::ruby::{self, Worker};
-use crate::child::{Setup, diary, noted};
+use crate::child::{Note, Setup, diary, noted};
 use crate::support::{Diary, Running, Server, brisk, client, eventually};
 
 const QUEUES: [&str; 2] = ["default", "low"];
@@ -20,11 +20,14 @@ async fn every_job_runs_once_in_the_calm_case() {
     let rust = Setup { concurrency: 5, ..Setup::new(&server) }.start();
     rust.identity(&server).await;
     let count = 2_000;
-    for n in 0..count {
-        let name = json!([n.to_string()]);
+    for n in (0..count).step_by(20) {
+        // many at a time: one alone always goes to Ruby, whose blocked BRPOP is served first
+        let names = (n + 2..n + 20).map(|n| Note { name: n.to_string() });
+        jobs.enqueue_all(names).await.unwrap();
+        let alone = |n: u32| Payload::new("Note", json!([n.to_string()])).queue("low");
+        jobs.push(alone(n)).await.unwrap();
         let later = server_time(&server).await + f64::from(n % 7) / 10.0;
-        let payload = Payload::new("Note", name).queue(QUEUES[n as usize % 2]);
-        jobs.push(if n % 10 == 0 { payload.with("at", later) } else { payload }).await.unwrap();
+        jobs.push(alone(n + 1).with("at", later)).await.unwrap();
     }
     eventually("all ran", async || diary(&server).await.len() >= count as usize).await;
     rust.stop().await;
