@@ -14,7 +14,6 @@ use super::job::{Job, encode};
 use super::middleware::{Chain, Rest};
 use super::payload::{Payload, Seconds, new_jid};
 use super::redis::Redis;
-use super::retry::Retry;
 
 /// Jobs per round trip of `enqueue_all`.
 const SLICE: usize = 1_000;
@@ -89,12 +88,7 @@ impl Payload {
         let invalid = |error: serde_json::Error| Invalid::Encoding(error.to_string());
         let args = encode(job).map_err(invalid)?;
         let payload = Payload::new(J::CLASS, serde_json::Value::Null).queue(J::QUEUE);
-        let payload = payload.with("args", args);
-        Ok(match J::RETRY {
-            Retry::Default => payload,
-            Retry::Times(times) => payload.with("retry", times),
-            Retry::Never => payload.with("retry", false),
-        })
+        Ok(payload.with("args", args).with("retry", J::RETRY.field()))
     }
 }
 

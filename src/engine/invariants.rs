@@ -8,8 +8,9 @@ use super::retry::{buried, failed, last_chance};
 
 const NOW: f64 = 1_700_000_000.0;
 /// What a failure writes.
-const WRITTEN: [&str; 8] = [
+const WRITTEN: [&str; 9] = [
     "jid",
+    "retry",
     "queue",
     "error_message",
     "error_class",

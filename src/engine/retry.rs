@@ -19,6 +19,17 @@ pub enum Retry {
     Never,
 }
 
+impl Retry {
+    /// What a payload says of it.
+    pub(crate) fn field(self) -> serde_json::Value {
+        match self {
+            Retry::Default => true.into(),
+            Retry::Times(times) => times.into(),
+            Retry::Never => false.into(),
+        }
+    }
+}
+
 /// Ways to leave `perform` early that are no ordinary failure. Return one as the error; context
 /// stays with it: `Err(anyhow::Error::new(Stop::Kill).context("the account is closed"))`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -119,6 +130,10 @@ pub(crate) fn failed(
     let Ok(mut payload) = Payload::parse(raw) else {
         return Fate::Dead { payload: raw.to_vec() }; // bad JSON: as it is
     };
+    let said = payload.raw("retry").and_then(RetryField::parse);
+    if let (None, Some(rule)) = (said, rule) {
+        payload.set("retry", rule.field()); // for a reader that does not know the class
+    }
     let failures = record(&mut payload, queue, failure, moment.now);
     match verdict(&payload, rule, failures, failure, moment.now) {
         Verdict::Again => {
