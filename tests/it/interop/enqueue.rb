@@ -74,4 +74,14 @@ def failing_active_job
   nil
 end
 
+# Which of these the client refuses.
+def refused(items)
+  items.map do |item|
+    Sidekiq::Client.push(item)
+    false
+  rescue ArgumentError
+    true
+  end
+end
+
 answer_calls
