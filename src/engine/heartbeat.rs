@@ -1,11 +1,13 @@
 //! The sign of life, on a thread and a connection of its own: jobs that hog the runtime must not
 //! look like a dead process. It also brings the counters to Redis and fetches remote commands.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use redis::{RedisResult, ScriptInvocation, cmd};
 use serde_json::json;
 use tokio::sync::{Notify, oneshot};
@@ -66,12 +68,14 @@ impl Heartbeat {
             (interval(self.every), interval(COMMANDS_EVERY.min(self.every)));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         commands.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut quiet = pin!(self.lifecycle.reached(Phase::Quiet).fuse());
         loop {
             tokio::select! {
                 biased; // a slow server leaves no time for all: first what life depends on
                 () = self.stop.notified() => break,
                 _ = beat.tick() => beats.beat().await,
                 _ = commands.tick() => beats.commands().await,
+                () = &mut quiet => beat.reset_immediately(), // whoever asked for it looks now
             }
         }
         beats.last().await;
