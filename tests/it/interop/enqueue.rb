@@ -17,6 +17,9 @@ end
 class Invoice < ActiveJob::Base
 end
 
+class Mixed < ActiveJob::Base
+end
+
 module Unheard
   class Of < ActiveJob::Base
   end
@@ -62,10 +65,11 @@ def active_jobs
   Invoice.perform_later(number: 2, to: "keywords")
   Invoice.perform_later({"number" => 3, "to" => "a hash"})
   Invoice.perform_later(number: 4, to: User.new(7))
-  Invoice.perform_later(number: 5, to: "nested", more: {at: day, list: [{kind: :symbol}], wait: 3.minutes})
+  Invoice.perform_later(number: 5, to: "nested", more: {at: day, on: day.to_date, list: [{kind: :symbol}], wait: 3.minutes})
   Invoice.perform_later(number: 6, to: "indifferent", more: {a: 1}.with_indifferent_access)
   Invoice.set(queue: "other", wait: 0.3).perform_later(7, "later, elsewhere")
-  8
+  Mixed.perform_later(9, to: "both")
+  nil
 end
 
 def failing_active_job

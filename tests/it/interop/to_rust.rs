@@ -1,5 +1,7 @@
 //! Ruby enqueues, we run.
 
+use std::collections::HashMap;
+
 use roustabout::engine::{Job, JobContext, Payload, Registry};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -30,8 +32,22 @@ impl Job for Invoice {
     }
 }
 
+/// Positional and named arguments at once.
+#[derive(Serialize, Deserialize)]
+struct Mixed(u64, HashMap<String, String>);
+
+impl Job for Mixed {
+    type App = Diary;
+    const CLASS: &'static str = "Mixed";
+
+    async fn perform(self, cx: JobContext<Diary>) -> anyhow::Result<()> {
+        cx.app.note(format!("{} {}", self.0, self.1["to"]));
+        Ok(())
+    }
+}
+
 fn registry(diary: &Diary) -> Registry<Diary> {
-    Registry::new(diary.clone()).job::<Greeting>().job::<Invoice>()
+    Registry::new(diary.clone()).job::<Greeting>().job::<Invoice>().job::<Mixed>()
 }
 
 async fn notes(diary: &Diary, expected: &[&str]) {
@@ -90,7 +106,7 @@ async fn active_jobs() {
     let (server, diary) = (Server::start().await, Diary::default());
     let worker = Running::start(brisk(), server.redis(), registry(&diary));
     let mut ruby = Session::start(&server, "enqueue.rb");
-    let _: u32 = ruby.call("active_jobs", json!([])).await;
+    let _: Option<()> = ruby.call("active_jobs", json!([])).await;
     // what Sidekiq 8 writes
     let record = json!({"job_class": "Invoice", "arguments": [8, "new name"], "executions": 0});
     let wrapper = Payload::new("Sidekiq::ActiveJob::Wrapper", json!([record]));
@@ -100,10 +116,11 @@ async fn active_jobs() {
         "2 keywords null Invoice",
         "3 a hash null Invoice",
         "4 gid://shop/User/7 null Invoice",
-        r#"5 nested {"at":"2026-11-22T00:00:00.000000000Z","list":[{"kind":"symbol"}],"wait":180} Invoice"#,
+        r#"5 nested {"at":"2026-11-22T00:00:00.000000000Z","list":[{"kind":"symbol"}],"on":"2026-11-22","wait":180} Invoice"#,
         r#"6 indifferent {"a":1} Invoice"#,
         "7 later, elsewhere null Invoice",
         "8 new name null Invoice",
+        "9 both",
     ];
     notes(&diary, &expected).await;
     worker.stop().await;
