@@ -1,11 +1,13 @@
 //! The sign of life, on a thread and a connection of its own: jobs that hog the runtime must not
 //! look like a dead process. It also brings the counters to Redis and fetches remote commands.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use redis::{RedisResult, ScriptInvocation, cmd};
 use serde_json::json;
 use tokio::sync::{Notify, oneshot};
@@ -66,13 +68,14 @@ impl Heartbeat {
             (interval(self.every), interval(COMMANDS_EVERY.min(self.every)));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         commands.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut quiet = pin!(self.lifecycle.reached(Phase::Quiet).fuse());
         loop {
             tokio::select! {
                 biased; // a slow server leaves no time for all: first what life depends on
                 () = self.stop.notified() => break,
                 _ = beat.tick() => beats.beat().await,
-                // whoever sent one looks at the record for what came of it
-                _ = commands.tick() => if beats.commands().await { beat.reset_immediately() },
+                _ = commands.tick() => beats.commands().await,
+                () = &mut quiet => beat.reset_immediately(), // whoever asked for it looks now
             }
         }
         beats.last().await;
@@ -200,14 +203,14 @@ impl Beats<'_> {
     }
 
     /// Whether there was any.
-    async fn commands(&mut self) -> bool {
+    async fn commands(&mut self) {
         let mut pop = cmd("RPOP");
         pop.arg(keys::signals(self.heartbeat.session.identity())).arg(10);
-        let Ok(connection) = self.connection().await else { return false };
+        let Ok(connection) = self.connection().await else { return };
         let names: RedisResult<Option<Vec<String>>> = connection.query(&pop).await;
-        let names = names.ok().flatten().unwrap_or_default();
-        names.iter().for_each(|name| self.heartbeat.lifecycle.command(name));
-        !names.is_empty()
+        for name in names.ok().flatten().unwrap_or_default() {
+            self.heartbeat.lifecycle.command(&name);
+        }
     }
 }
 

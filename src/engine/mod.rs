@@ -16,16 +16,18 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `payload` `signals` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `retry` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `payload` `active_job` `invalid` `signals` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `backtrace` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `context` `middleware` `job` `batch` `client` `backlog` `buffered` `notice` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
 //! | one job; all of them; the process | `registry` `outcome` `processor` `intake` `parts` `worker` |
 
+mod active_job;
 mod address;
 #[cfg(test)]
 mod arbitrary;
 mod backlog;
+mod backtrace;
 mod batch;
 mod buffered;
 mod client;
@@ -45,9 +47,11 @@ mod heartbeat;
 mod inflight;
 pub mod inspect;
 mod intake;
+mod invalid;
 #[cfg(any(test, fuzzing))]
 pub mod invariants;
 mod job;
+mod json;
 mod keys;
 mod lifecycle;
 mod metrics;
@@ -86,6 +90,7 @@ pub use connection::RedisOptions;
 pub use context::JobContext;
 pub use errors::is_full;
 pub use inspect::is_dead;
+pub use invalid::Invalid;
 pub use job::Job;
 pub use lifecycle::{Exit, Lifecycle, Phase, Pulse};
 pub use middleware::{Call, Next};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::{Instant, sleep_until};
 
+use super::backtrace;
 use super::context::Run;
 use super::registry::Performing;
 use super::retry::{self, Failure};
@@ -53,13 +54,18 @@ pub(crate) fn failure(class: &'static str, message: &str) -> Outcome {
     Outcome::Failure(Failure::new(class, message))
 }
 
-/// With the panic's own words, if it has any.
+/// With where it was, and the panic's own words if it has any.
 pub(crate) fn panicked(panic: Box<dyn Any + Send>) -> Outcome {
+    let trace = backtrace::of_panic();
+    Outcome::Failure(Failure { trace, ..Failure::new(retry::PANIC, &panic_text(panic)) })
+}
+
+fn panic_text(panic: Box<dyn Any + Send>) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     // anything can be thrown, also what panics again when it goes, and again
     if let Err(again) = std::panic::catch_unwind(AssertUnwindSafe(|| drop(panic))) {
         std::mem::forget(again);
     }
-    failure(retry::PANIC, text.as_deref().unwrap_or("a panic without words"))
+    text.unwrap_or_else(|| "a panic without words".to_owned())
 }

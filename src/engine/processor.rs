@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::active_job;
 use super::context::{Run, Standing};
 use super::counters::Counters;
 use super::delivery::Delivery;
@@ -70,7 +71,7 @@ impl Processor {
             Ok(head) => head,
             Err(error) => return (None, failure(retry::BAD_JSON, &error.to_string())),
         };
-        let class = head.class.clone().unwrap_or_default();
+        let (class, args) = active_job::opened(&head);
         if class.is_empty() {
             return (None, failure(retry::BAD_JSON, "`class` is missing, or no text"));
         }
@@ -88,9 +89,8 @@ impl Processor {
             Run::new(delivery.clone(), standing, self.lifecycle.clone(), self.session.clone());
         let limit = handler.timeout.or(self.job_timeout);
         let limit = limit.filter(|limit| !limit.is_zero() && *limit < FOREVER);
-        let args = head.args.unwrap_or("[]");
         let began = Instant::now();
-        let begin = AssertUnwindSafe(|| self.begin(handler, &run, args));
+        let begin = AssertUnwindSafe(|| self.begin(handler, &run, &args?));
         let outcome = match std::panic::catch_unwind(begin) {
             Ok(Ok(performing)) => timed(performing, &run, limit).await,
             Ok(Err(error)) => failure(retry::BAD_ARGUMENTS, &error.to_string()),
@@ -119,12 +119,9 @@ impl Processor {
                 let traces = iterated || delivery.rescued();
                 Fate::Done { traces: traces.then(|| delivery.jid().to_owned()) }
             }
-            Outcome::Error(error) => match error.downcast_ref::<Stop>() {
-                Some(stop) => self.stopped(delivery, known, *stop, &error),
-                None => {
-                    let failure = Failure::new(retry::ERROR, &format!("{error:#}"));
-                    self.failed(delivery, known, failure)
-                }
+            Outcome::Error(error) => match error.downcast_ref::<Stop>().copied() {
+                Some(stop) => self.stopped(delivery, known, stop, error),
+                None => self.failed(delivery, known, Failure::of(error)),
             },
             Outcome::Failure(failure) => self.failed(delivery, known, failure),
         }
@@ -145,7 +142,7 @@ impl Processor {
         delivery: &Delivery,
         known: Option<Known>,
         stop: Stop,
-        error: &anyhow::Error,
+        error: anyhow::Error,
     ) -> Fate {
         let now = self.session.redis.clock().now();
         match stop {
@@ -163,7 +160,7 @@ impl Processor {
             }
             Stop::Kill => {
                 self.ran(known, true);
-                let failure = Failure::new(retry::ERROR, &format!("{error:#}"));
+                let failure = Failure::of(error);
                 let payload = retry::buried(&delivery.raw, &delivery.queue, &failure, now);
                 self.report(delivery, &failure, "given up by the job itself: in the dead set");
                 self.counters.event("buried", 1);

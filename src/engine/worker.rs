@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 
+use super::backtrace::note_panics;
 use super::lifecycle::{Exit, Lifecycle};
 use super::middleware::{Call, Chain, Next};
 use super::notice::{Notice, Notices};
@@ -53,6 +54,7 @@ impl Worker {
     /// the server is too old or a part of the engine ends unasked.
     pub async fn run(self, lifecycle: Lifecycle) -> anyhow::Result<Exit> {
         let Plan { options, redis, .. } = &self.plan;
+        note_panics();
         tokio::select! {
             up = redis.up() => up?,
             () = lifecycle.stopping() => return Ok(lifecycle.exit()),

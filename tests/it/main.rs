@@ -46,6 +46,7 @@ mod freeze; // SIGSTOP for longer than the record lives
 mod full_redis; // maxmemory reached, nothing evicted
 mod hostile; // payloads that were made to do harm
 mod hostile_cases;
+mod interop; // beside the real Sidekiq
 mod job_faults; // jobs that panic and hang
 mod large_jobs; // 5 MB each, several at once
 mod late_requests; // the server sees a request long after the worker gave it up
