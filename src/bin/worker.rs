@@ -27,8 +27,8 @@ const OPERATION: &str = "\
 Everything is configured by environment variables, or a .env file in the working directory:
 REDIS_URL, CONCURRENCY (10), QUEUES (*), SHUTDOWN_TIMEOUT (25) and more; the README has the table.
 
-Signals: TERM, INT, HUP stop (running jobs get SHUTDOWN_TIMEOUT seconds, the rest goes back to
-its queues); TSTP takes no new jobs; TTIN lists the running jobs in the log.
+Signals: TERM, INT, HUP, QUIT stop (running jobs get SHUTDOWN_TIMEOUT seconds, the rest goes back
+to its queues); TSTP, USR2 take no new jobs; TTIN lists the running jobs in the log.
 Exit codes: 0 after a stop; 1 bad settings, a pidfile that another worker has, or a server that is
 too old; 2 bad usage; 70 a job held its thread for STALL_TIMEOUT; 75 above MEMORY_LIMIT_MB. After
 70 and 75 start it again.";

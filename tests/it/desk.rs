@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::browser::Browser;
+use crate::interop::ruby;
 use crate::support::{Server, client, eventually};
 
 /// A Ruby that serves nothing but Sidekiq Web.
@@ -22,11 +23,7 @@ struct Pages {
 impl Pages {
     /// Those of the Sidekiq that is installed, if one is.
     async fn serve(server: &Server) -> Option<Pages> {
-        let mut ruby = Command::new("ruby");
-        ruby.args(["-e", "require 'sidekiq/web'; require 'webrick'"]);
-        let found = ruby.stdout(Stdio::null()).stderr(Stdio::null()).status();
-        if !found.is_ok_and(|status| status.success()) {
-            eprintln!("SKIPPED: no Sidekiq here (apt-get install ruby-sidekiq ruby-webrick)");
+        if !ruby::has("sidekiq/web webrick", "ruby-sidekiq ruby-webrick") {
             return None;
         }
         let dir = tempfile::tempdir().expect("a temporary directory");

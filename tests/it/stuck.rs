@@ -9,19 +9,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::child::{Child, Gate, Setup, noted, notes};
+use crate::interop::ruby;
 use crate::lost_replies::held;
 use crate::receiver::Receiver;
 use crate::support::{Server, client, eventually};
-
-/// Whether Ruby and Sidekiq are here.
-fn sidekiq() -> bool {
-    let asked = Command::new("ruby").args(["-e", "require 'sidekiq/api'"]).output();
-    let there = asked.is_ok_and(|output| output.status.success());
-    if !there {
-        eprintln!("SKIPPED: no Ruby with Sidekiq here (apt-get install ruby-sidekiq)");
-    }
-    there
-}
 
 fn file(name: &str) -> String {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/stuck");
@@ -71,7 +62,7 @@ async fn stops_and_gives_back(server: &Server, mut child: Child) {
 
 #[tokio::test]
 async fn the_script_that_operators_know_stops_a_worker_of_ours() {
-    if !sidekiq() {
+    if !ruby::is_here() {
         return;
     }
     let server = Server::start().await;
@@ -135,7 +126,7 @@ impl Drop for Ruby {
 
 #[tokio::test]
 async fn our_own_check_stops_a_ruby_worker() {
-    if !sidekiq() {
+    if !ruby::is_here() {
         return;
     }
     let server = Server::start().await;

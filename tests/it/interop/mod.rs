@@ -2,7 +2,7 @@
 //! Ruby or Sidekiq is not installed (`apt-get install ruby-sidekiq ruby-activejob`), these tests
 //! say so and pass.
 
-mod ruby; // runs scripts and workers of Ruby
+pub mod ruby; // runs scripts and workers of Ruby
 
 mod api; // what the API says about us
 mod api_edits; // … and does to entries of ours

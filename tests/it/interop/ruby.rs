@@ -15,16 +15,21 @@ const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/interop");
 
 /// Whether there is a Ruby with Sidekiq and Active Job; says so if not.
 pub fn is_here() -> bool {
-    static FOUND: LazyLock<bool> = LazyLock::new(|| {
-        let mut ruby = Command::new("ruby");
-        ruby.args(["-e", "require 'sidekiq/cli'; require 'active_job'"]);
-        let status = ruby.stdout(Stdio::null()).stderr(Stdio::null()).status();
-        status.is_ok_and(|status| status.success())
-    });
-    if !*FOUND {
-        eprintln!("SKIPPED: no Sidekiq here (apt-get install ruby-sidekiq ruby-activejob)");
-    }
+    static FOUND: LazyLock<bool> =
+        LazyLock::new(|| has("sidekiq/cli active_job", "ruby-sidekiq ruby-activejob"));
     *FOUND
+}
+
+/// Whether Ruby finds these libraries; says where they come from if not.
+pub fn has(libraries: &str, packages: &str) -> bool {
+    let mut ruby = Command::new("ruby");
+    ruby.args(libraries.split(' ').map(|library| format!("-r{library}"))).args(["-e", ""]);
+    let status = ruby.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let found = status.is_ok_and(|status| status.success());
+    if !found {
+        eprintln!("SKIPPED: Ruby has no {libraries} here (apt-get install {packages})");
+    }
+    found
 }
 
 fn command(program: &str, server: &Server) -> Command {
