@@ -8,12 +8,19 @@ use clap::Parser;
 use crate::config::{self, Config};
 use crate::logging;
 
-/// Reads the command line, answering `--help` and `--version`, then the settings, and starts the
-/// log. `Err` is how to exit.
+/// As `read`, and starts the log.
+pub fn start<A: Parser>(program: &str) -> Result<(A, Config), ExitCode> {
+    let (arguments, config) = read(program)?;
+    logging::start(&config).map_err(|line| failure(program, &line))?;
+    Ok((arguments, config))
+}
+
+/// Reads the command line, answering `--help` and `--version`, then the settings. `Err` is how to
+/// exit.
 ///
 /// Call it before anything else: `.env` changes the environment, which is sound only without other
 /// threads.
-pub fn start<A: Parser>(program: &str) -> Result<(A, Config), ExitCode> {
+pub fn read<A: Parser>(program: &str) -> Result<(A, Config), ExitCode> {
     let arguments = A::try_parse().map_err(|answer| {
         let _ = answer.print(); // a reader that has gone is no failure of ours
         ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2))
@@ -34,9 +41,7 @@ pub fn end(program: &str, result: Result<u8, String>) -> ExitCode {
 
 fn settings() -> Result<Config, String> {
     config::load_dotenv()?;
-    let config = Config::from_env()?;
-    logging::start(&config)?;
-    Ok(config)
+    Config::from_env()
 }
 
 fn failure(program: &str, line: &str) -> ExitCode {

@@ -16,7 +16,8 @@ use crate::engine::{QueueList, RedisOptions, WorkerOptions};
 use crate::logging::LogFormat;
 use crate::webhooks::SigningKey;
 use values::{
-    api_token, flag, limit, log_format, mebibytes, number, queues, seconds, tls_verify, webhook_key,
+    address, api_token, flag, limit, log_format, mebibytes, number, queues, release, seconds,
+    tls_verify, webhook_key,
 };
 
 /// The settings of one process. Deliberately not `Debug`: half of it is secret.
@@ -39,6 +40,10 @@ pub struct Config {
     pub memory_limit: Option<u64>,
     /// The bearer token of the sample endpoints; without one they answer only this machine.
     pub api_token: Option<String>,
+    /// Where notices about stuck jobs go.
+    pub stuck_job_webhook: Option<String>,
+    /// What the platform calls this release, if it says.
+    pub release: Option<String>,
     /// Signs outgoing webhooks.
     pub webhook_key: Option<SigningKey>,
     /// Deliver to private and loopback addresses too.
@@ -64,6 +69,10 @@ struct Raw {
     stall_timeout: Option<String>,
     memory_limit_mb: Option<String>,
     api_token: Option<String>,
+    stuck_job_webhook: Option<String>,
+    heroku_release_version: Option<String>,
+    heroku_slug_commit: Option<String>,
+    heroku_slug_description: Option<String>,
     webhook_secret: Option<String>,
     webhook_allow_private: Option<String>,
     rust_log: Option<String>,
@@ -73,12 +82,11 @@ struct Raw {
 
 /// Known, but without effect in this build. Refused by name: a setting that is silently ignored is
 /// worse.
-const NOT_YET: [&str; 7] = [
+const NOT_YET: [&str; 6] = [
     "QUEUE_LIMITS",
     "WORKER_HEALTH_PORT",
     "WORKER_EMBEDDED",
     "HIREFIRE_TOKEN",
-    "STUCK_JOB_WEBHOOK",
     "DASHBOARD_USER",
     "DASHBOARD_PASSWORD",
 ];
@@ -118,6 +126,11 @@ impl Config {
             stall_timeout: limit("STALL_TIMEOUT", raw.stall_timeout, 60)?,
             memory_limit: mebibytes("MEMORY_LIMIT_MB", raw.memory_limit_mb)?,
             api_token: raw.api_token.map(api_token).transpose()?,
+            stuck_job_webhook: address("STUCK_JOB_WEBHOOK", raw.stuck_job_webhook)?,
+            release: release([
+                raw.heroku_release_version,
+                raw.heroku_slug_description.or(raw.heroku_slug_commit),
+            ]),
             webhook_key: raw.webhook_secret.map(webhook_key).transpose()?,
             webhook_allow_private: flag("WEBHOOK_ALLOW_PRIVATE", raw.webhook_allow_private)?,
             log_filter: raw.rust_log.unwrap_or_else(|| "info".into()),

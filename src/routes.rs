@@ -28,7 +28,7 @@ use crate::engine::Lifecycle;
 use crate::jobs::store::{self, Import, records};
 use error::Error;
 
-pub use server::{bind, serve};
+pub use server::{GRACE, bind, serve};
 
 /// What the handlers share.
 #[derive(Clone)]

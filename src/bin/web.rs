@@ -9,6 +9,7 @@ use roustabout::boot;
 use roustabout::config::Config;
 use roustabout::engine::{Lifecycle, Redis};
 use roustabout::routes::{self, Web};
+use roustabout::supervision::{self, Service};
 
 /// The HTTP side of roustabout.
 #[derive(clap::Parser)]
@@ -42,6 +43,7 @@ async fn serve(config: Config) -> Result<(), String> {
         _ => format!("PORT: cannot listen on {}: {error}", config.port),
     })?;
     let app = App::new(&config).map_err(|error| error.to_string())?;
+    supervision::start(Service::Web(config.port), &lifecycle, routes::GRACE);
     tracing::info!("listening on http://localhost:{}", config.port);
     let web =
         Web { app, lifecycle: lifecycle.clone(), api_token: config.api_token.map(Into::into) };

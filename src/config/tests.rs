@@ -19,6 +19,7 @@ fn an_empty_environment_gives_the_documented_defaults() {
     assert_eq!(config.log_filter, "info");
     assert_eq!(config.log_format, LogFormat::Text);
     assert!(config.api_token.is_none() && config.webhook_key.is_none());
+    assert!(config.stuck_job_webhook.is_none() && config.release.is_none());
     assert!(!config.webhook_allow_private && !config.dyno);
 }
 
@@ -49,6 +50,9 @@ fn good_values_are_taken() {
         ("LOG_FORMAT", "json"),
         ("REDIS_TLS_VERIFY", "none"),
         ("DYNO", "web.1"),
+        ("STUCK_JOB_WEBHOOK", " https://chat.example/hook "),
+        ("HEROKU_RELEASE_VERSION", "v42"),
+        ("HEROKU_SLUG_COMMIT", "1a2b3c4"),
         ("REDIS_PROVIDER", "OTHER_URL"),
         ("OTHER_URL", "redis://10.0.0.1:6379/0"),
     ]);
@@ -56,6 +60,8 @@ fn good_values_are_taken() {
     assert_eq!((config.port, config.concurrency, config.job_timeout), (8080, 10_000, None));
     assert_eq!((config.stall_timeout, config.memory_limit), (None, Some(512)));
     assert_eq!(config.log_format, LogFormat::Json);
+    assert_eq!(config.stuck_job_webhook.as_deref(), Some("https://chat.example/hook"));
+    assert_eq!(config.release.as_deref(), Some("v42 1a2b3c4"));
     assert!(config.webhook_allow_private && config.webhook_key.is_some() && config.dyno);
 }
 
@@ -74,6 +80,8 @@ fn a_bad_value_is_one_line_that_names_the_variable_and_hides_the_value() {
         ("MEMORY_LIMIT_MB", "0"),
         ("LOG_FORMAT", "s3cret"),
         ("WEBHOOK_ALLOW_PRIVATE", "yes"),
+        ("STUCK_JOB_WEBHOOK", "s3cret"),
+        ("STUCK_JOB_WEBHOOK", "ftp://s3cret/"),
         ("WEBHOOK_SECRET", "whsec_s3cret!"),
         ("WEBHOOK_SECRET", "s3cret\u{7f}"),
         ("API_TOKEN", "s3cret token"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::engine::{QueueList, TlsVerify};
 use crate::logging::LogFormat;
-use crate::webhooks::SigningKey;
+use crate::webhooks::{self, SigningKey};
 
 pub(super) fn tls_verify(value: Option<String>) -> Result<TlsVerify, String> {
     let parsed = value.as_deref().unwrap_or("full").trim().parse();
@@ -41,6 +41,22 @@ pub(super) fn api_token(token: String) -> Result<String, String> {
         true => Ok(token),
         false => Err("API_TOKEN accepts printable ASCII without spaces".into()),
     }
+}
+
+/// Where to POST to. Its path is a secret, as in every chat's webhook.
+pub(super) fn address(name: &str, value: Option<String>) -> Result<Option<String>, String> {
+    match value.map(|url| url.trim().to_owned()) {
+        Some(url) if webhooks::parse(&url).is_err() => {
+            Err(format!("{name} accepts an http:// or https:// address"))
+        }
+        url => Ok(url),
+    }
+}
+
+/// `v42 Deploy 1a2b3c4`, of as much as is known.
+pub(super) fn release(words: [Option<String>; 2]) -> Option<String> {
+    let words: Vec<String> = words.into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join(" "))
 }
 
 pub(super) fn webhook_key(secret: String) -> Result<SigningKey, String> {

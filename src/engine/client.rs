@@ -9,11 +9,11 @@ use redis::RedisError;
 use super::batch::Batch;
 use super::clock;
 use super::errors;
+use super::invalid::{Invalid, check};
 use super::job::{Job, encode};
 use super::middleware::{Chain, Rest};
 use super::payload::{Payload, Seconds, new_jid};
 use super::redis::Redis;
-use super::retry::Retry;
 
 /// Jobs per round trip of `enqueue_all`.
 const SLICE: usize = 1_000;
@@ -41,7 +41,7 @@ pub enum EnqueueError {
     /// enqueue it twice; that decision is the caller's.
     Unknown(String),
     /// The job cannot be a payload.
-    Invalid(String),
+    Invalid(Invalid),
     /// Middleware or the server refused it.
     Refused(String),
 }
@@ -62,6 +62,12 @@ impl fmt::Display for EnqueueError {
 
 impl std::error::Error for EnqueueError {}
 
+impl From<Invalid> for EnqueueError {
+    fn from(reason: Invalid) -> Self {
+        EnqueueError::Invalid(reason)
+    }
+}
+
 impl From<RedisError> for EnqueueError {
     fn from(error: RedisError) -> Self {
         if errors::is_full(&error) {
@@ -79,15 +85,10 @@ impl From<RedisError> for EnqueueError {
 impl Payload {
     /// The payload of a job, with a fresh jid.
     pub fn of<J: Job>(job: &J) -> Result<Payload, EnqueueError> {
-        let invalid = |error: serde_json::Error| EnqueueError::Invalid(error.to_string());
+        let invalid = |error: serde_json::Error| Invalid::Encoding(error.to_string());
         let args = encode(job).map_err(invalid)?;
         let payload = Payload::new(J::CLASS, serde_json::Value::Null).queue(J::QUEUE);
-        let payload = payload.with("args", args);
-        Ok(match J::RETRY {
-            Retry::Default => payload,
-            Retry::Times(times) => payload.with("retry", times),
-            Retry::Never => payload.with("retry", false),
-        })
+        Ok(payload.with("args", args).with("retry", J::RETRY.field()))
     }
 }
 
@@ -157,7 +158,7 @@ impl Client {
     }
 
     /// Enqueues any payload, for instance of a class that another language handles. A field
-    /// `at` (epoch seconds) in the future schedules it.
+    /// `at` (epoch seconds) in the future schedules it. Without `queue` it goes to `default`.
     pub async fn push(&self, payload: Payload) -> Result<String, EnqueueError> {
         let ready = self.ready(payload).await?;
         let jid = ready.jid();
@@ -178,7 +179,10 @@ impl Client {
         if payload.jid().is_empty() {
             payload.set("jid", new_jid());
         }
-        validate(&payload)?;
+        if payload.raw("queue").is_none() {
+            payload.set("queue", "default");
+        }
+        check(&payload)?;
         Ok(payload)
     }
 
@@ -210,26 +214,4 @@ impl Client {
             false => EnqueueError::Unknown(errors::reason(&error)),
         })
     }
-}
-
-/// What Sidekiq's client insists on.
-fn validate(payload: &Payload) -> Result<(), EnqueueError> {
-    let invalid = |reason: &str| Err(EnqueueError::Invalid(reason.to_owned()));
-    let at = payload.raw("at").is_none() || payload.get::<f64>("at").is_some();
-    if payload.class().is_empty() {
-        return invalid("`class` must be a text");
-    }
-    if payload.raw("args").is_none_or(|args| !args.starts_with('[')) {
-        return invalid("`args` must be an array");
-    }
-    if payload.get::<String>("queue").is_none_or(|queue| queue.is_empty()) {
-        return invalid("`queue` must name a queue");
-    }
-    if !at {
-        return invalid("`at` must be a number of seconds");
-    }
-    if payload.too_deep() {
-        return invalid("nested more than 100 deep, which other readers would refuse");
-    }
-    Ok(())
 }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use chrono::DateTime;
+
 /// The server's time, as last heard and counted on from there.
 #[derive(Clone)]
 pub(crate) struct Clock {
@@ -52,9 +54,48 @@ pub(crate) fn seconds(time: SystemTime) -> f64 {
     epoch(time).as_secs_f64()
 }
 
+/// Epoch seconds of a time in a payload. Sidekiq up to 7 writes float seconds and 8 integer
+/// milliseconds; clients of other languages whole seconds, and texts of either kind or of ISO 8601.
+pub(crate) fn moment(raw: &str) -> Option<f64> {
+    let text = raw.trim_matches('"');
+    match text.parse::<f64>() {
+        Ok(number) => {
+            let integer = !text.contains(['.', 'e', 'E']);
+            Some(if integer && number >= 1e11 { number / 1e3 } else { number })
+        }
+        Err(_) => {
+            let time = DateTime::parse_from_rfc3339(text).ok()?;
+            Some(time.timestamp_micros() as f64 / 1e6)
+        }
+    }
+    .filter(|seconds| seconds.is_finite())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_of_every_client() {
+        let table = [
+            ("1700000000.5", Some(1_700_000_000.5)),
+            ("1.7000000005e9", Some(1_700_000_000.5)),
+            ("1700000000500", Some(1_700_000_000.5)),
+            ("1700000000", Some(1_700_000_000.0)),
+            ("\"1700000000.5\"", Some(1_700_000_000.5)),
+            ("\"1700000000500\"", Some(1_700_000_000.5)),
+            ("\"2023-11-14T22:13:20.5Z\"", Some(1_700_000_000.5)),
+            ("\"2023-11-14T23:13:20.500+01:00\"", Some(1_700_000_000.5)),
+            ("\"yesterday\"", None),
+            ("\"inf\"", None),
+            ("\"\"", None),
+            ("null", None),
+            ("[]", None),
+        ];
+        for (raw, expected) in table {
+            assert_eq!(moment(raw), expected, "{raw}");
+        }
+    }
 
     #[test]
     fn follows_the_server() {

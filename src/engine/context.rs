@@ -41,7 +41,7 @@ impl<A> JobContext<A> {
         self.run.delivery.jid()
     }
 
-    /// The class as it stands in the payload.
+    /// The class as it stands in the payload; of an Active Job its own, not its wrapper's.
     pub fn class(&self) -> &str {
         self.run.delivery.class()
     }

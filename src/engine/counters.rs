@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+
+use super::keys;
+use super::metrics::{Runs, Tally};
 
 /// Runs and failures, which Sidekiq counts too, and rarer events under names of our own.
 #[derive(Default)]
@@ -10,6 +15,8 @@ pub(crate) struct Counters {
     processed: AtomicU64,
     failed: AtomicU64,
     events: Mutex<BTreeMap<&'static str, u64>>,
+    /// Of the classes that are registered; a stranger's may be any number.
+    tallies: Vec<(&'static str, Arc<Tally>)>,
 }
 
 /// Increments to bring to Redis.
@@ -18,9 +25,15 @@ pub(crate) struct Increments {
     pub(crate) processed: u64,
     pub(crate) failed: u64,
     pub(crate) events: BTreeMap<&'static str, u64>,
+    pub(crate) classes: Vec<(&'static str, Runs)>,
 }
 
 impl Counters {
+    /// For jobs of these classes.
+    pub(crate) fn new(tallies: Vec<(&'static str, Arc<Tally>)>) -> Counters {
+        Counters { tallies, ..Counters::default() }
+    }
+
     /// A job ran to an end; a failed run counts as processed too, as in Sidekiq.
     pub(crate) fn ran(&self, failed: bool) {
         self.processed.fetch_add(1, Ordering::Relaxed);
@@ -38,10 +51,35 @@ impl Counters {
     /// Everything since the last call.
     pub(crate) fn take(&self) -> Increments {
         let mut events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = |(class, tally): &(&'static str, Arc<Tally>)| Some((*class, tally.take()?));
         Increments {
             processed: self.processed.swap(0, Ordering::Relaxed),
             failed: self.failed.swap(0, Ordering::Relaxed),
             events: std::mem::take(&mut events),
+            classes: self.tallies.iter().filter_map(taken).collect(),
         }
+    }
+}
+
+impl Increments {
+    /// What adds them to the numbers in Redis.
+    pub(crate) fn commands(&self, time: &DateTime<Utc>) -> Vec<Vec<String>> {
+        let mut commands: Vec<Vec<String>> = Vec::new();
+        let mut add =
+            |words: &[&str]| commands.push(words.iter().map(ToString::to_string).collect());
+        let (day, ttl) = (time.format("%Y-%m-%d").to_string(), keys::STAT_TTL.as_secs());
+        for (kind, by) in [("processed", self.processed), ("failed", self.failed)] {
+            if by > 0 {
+                let of_day = keys::stat(kind, Some(&day));
+                add(&["INCRBY", &keys::stat(kind, None), &by.to_string()]);
+                add(&["INCRBY", &of_day, &by.to_string()]);
+                add(&["EXPIRE", &of_day, &ttl.to_string()]);
+            }
+        }
+        for (name, by) in &self.events {
+            add(&["HINCRBY", keys::COUNTERS, name, &by.to_string()]);
+        }
+        commands.extend(self.classes.iter().flat_map(|(class, runs)| runs.commands(class, time)));
+        commands
     }
 }

@@ -1,11 +1,13 @@
 //! The sign of life, on a thread and a connection of its own: jobs that hog the runtime must not
 //! look like a dead process. It also brings the counters to Redis and fetches remote commands.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use futures_util::FutureExt;
 use redis::{RedisResult, ScriptInvocation, cmd};
 use serde_json::json;
 use tokio::sync::{Notify, oneshot};
@@ -66,12 +68,14 @@ impl Heartbeat {
             (interval(self.every), interval(COMMANDS_EVERY.min(self.every)));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         commands.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut quiet = pin!(self.lifecycle.reached(Phase::Quiet).fuse());
         loop {
             tokio::select! {
                 biased; // a slow server leaves no time for all: first what life depends on
                 () = self.stop.notified() => break,
                 _ = beat.tick() => beats.beat().await,
                 _ = commands.tick() => beats.commands().await,
+                () = &mut quiet => beat.reset_immediately(), // whoever asked for it looks now
             }
         }
         beats.last().await;
@@ -198,6 +202,7 @@ impl Beats<'_> {
         }
     }
 
+    /// Whether there was any.
     async fn commands(&mut self) {
         let mut pop = cmd("RPOP");
         pop.arg(keys::signals(self.heartbeat.session.identity())).arg(10);
@@ -210,16 +215,8 @@ impl Beats<'_> {
 }
 
 fn put_counters(script: &mut ScriptInvocation<'_>, increments: &Increments, now: f64) {
-    let day = DateTime::<Utc>::from_timestamp(now as i64, 0).unwrap_or_default();
-    let day = day.format("%Y-%m-%d").to_string();
-    for (kind, by) in [("processed", increments.processed), ("failed", increments.failed)] {
-        if by > 0 {
-            script.arg(keys::stat(kind, None)).arg("").arg(by).arg(0);
-            let ttl = keys::STAT_TTL.as_secs();
-            script.arg(keys::stat(kind, Some(&day))).arg("").arg(by).arg(ttl);
-        }
-    }
-    for (name, by) in &increments.events {
-        script.arg(keys::COUNTERS).arg(*name).arg(*by).arg(0);
+    let time = DateTime::<Utc>::from_timestamp(now as i64, 0).unwrap_or_default();
+    for command in increments.commands(&time) {
+        script.arg(command.len()).arg(command);
     }
 }

@@ -149,6 +149,11 @@ impl Inflight {
         self.all().into_iter().filter(|delivery| !delivery.finished()).collect()
     }
 
+    /// How many these are, for those who ask often.
+    pub(crate) fn load(&self) -> usize {
+        self.lock().held.values().filter(|held| !held.delivery.finished()).count()
+    }
+
     /// Jobs that have a thread at this moment, and which of their polls that is.
     pub(crate) fn polling(&self) -> Vec<(Arc<Delivery>, u32)> {
         let table = self.lock();

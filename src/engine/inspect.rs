@@ -1,9 +1,113 @@
-//! Looking at jobs from outside of them.
+//! Looking at jobs and processes from outside of them, and steering them: what a terminal or a
+//! page needs.
+//!
+//! The keys are shared with Sidekiq and whoever else writes its format, so nothing is taken for
+//! granted: what cannot be read is left out and counted.
 
-use redis::{RedisResult, cmd};
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use redis::{FromRedisValue, Pipeline, RedisResult, cmd, pipe};
 
 use super::keys;
+use super::notice::{self, Stopped};
+use super::payload::Payload;
+use super::readable::cut;
 use super::redis::Redis;
+
+/// Processes asked about in one write: thousands would make replies that are late.
+const AT_ONCE: usize = 200;
+
+/// The worker processes that are alive, ours and Sidekiq's, and what they run.
+#[derive(Clone, Debug, Default)]
+pub struct Processes {
+    /// When this was so: the server's time, in epoch seconds.
+    pub now: f64,
+    /// By identity.
+    pub all: Vec<Process>,
+    /// Entries that could not be read.
+    pub unreadable: usize,
+}
+
+/// A live worker process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    /// `HOST:PID:NONCE`.
+    pub identity: String,
+    /// Whether it is of this engine; else it is a Ruby process.
+    pub ours: bool,
+    /// Runs inside another program, which takes no commands for it.
+    pub embedded: bool,
+    /// Takes no new job.
+    pub quiet: bool,
+    /// What it runs, oldest first, as of its last heartbeat.
+    pub running: Vec<Running>,
+}
+
+/// A job that runs. The texts are those of whoever pushed it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Running {
+    /// What it is; for one of Active Job the class inside the wrapper.
+    pub class: String,
+    /// Which one.
+    pub jid: String,
+    /// Where it came from.
+    pub queue: String,
+    /// Since when, in epoch seconds of the server.
+    pub run_at: f64,
+}
+
+/// The live processes and their jobs, in two round trips (a third for jobs under the name that
+/// Sidekiq used through 6.4.1). Jobs of processes that are gone do not run.
+pub async fn processes(redis: &Redis) -> RedisResult<Processes> {
+    let mut first = pipe();
+    first.cmd("TIME").cmd("SMEMBERS").arg(keys::PROCESSES).cmd("SMEMBERS").arg(keys::OWNERS);
+    type First = ((f64, f64), Vec<Vec<u8>>, HashSet<Vec<u8>>);
+    let ((seconds, micros), members, owners): First = redis.pipe(&first).await?;
+    let names = members.iter().filter_map(|name| String::from_utf8(name.clone()).ok());
+    let mut identities: Vec<String> = names.collect();
+    identities.sort();
+    let unreadable = members.len() - identities.len();
+    let mut found = Processes { now: seconds + micros / 1e6, all: Vec::new(), unreadable };
+    for identities in identities.chunks(AT_ONCE) {
+        look(redis, identities, &owners, &mut found).await?;
+    }
+    Ok(found)
+}
+
+/// Tells processes to stop, as Sidekiq's API does. They take the command at their next look.
+pub async fn stop(redis: &Redis, identities: &[&str]) -> RedisResult<()> {
+    let mut commands = pipe();
+    for key in identities.iter().map(|identity| keys::signals(identity)) {
+        commands.cmd("LPUSH").arg(&key).arg("TERM");
+        commands.cmd("EXPIRE").arg(&key).arg(keys::SIGNALS_TTL.as_secs());
+    }
+    redis.pipe(&commands).await
+}
+
+/// Notes why a process of ours has to stop, so that the one in its place can say that it is back.
+pub async fn remember(redis: &Redis, stopped: &Stopped) -> RedisResult<()> {
+    notice::remember(redis, stopped).await
+}
+
+/// Marks a deploy for the metrics of Sidekiq 6.5 and later, at this minute. False if the same
+/// label was marked within the last minute.
+pub async fn mark_deploy(redis: &Redis, label: &str) -> RedisResult<bool> {
+    let now = DateTime::<Utc>::from_timestamp(redis.now() as i64, 0).unwrap_or_default();
+    let (minute, day) = (now.format("%Y-%m-%dT%H:%M:00Z").to_string(), now.format("%Y%m%d"));
+    let mut lock = cmd("SET");
+    lock.arg(keys::deploy_lock(label)).arg(&minute);
+    lock.arg("NX").arg("EX").arg(keys::DEPLOY_LOCK_TTL.as_secs());
+    if !redis.query::<bool>(&lock).await? {
+        return Ok(false);
+    }
+    let key = keys::marks(&day.to_string());
+    let mut mark = pipe();
+    mark.cmd("HSETNX").arg(&key).arg(&minute).arg(label).ignore();
+    mark.cmd("EXPIRE").arg(&key).arg(keys::MARKS_TTL.as_secs()).ignore();
+    redis.pipe::<()>(&mark).await?;
+    Ok(true)
+}
 
 /// Whether a job lies in the dead set, whoever put it there. Reads the whole set, some 10,000
 /// jobs at most, in steps: not for every request of a busy page.
@@ -21,5 +125,116 @@ pub async fn is_dead(redis: &Redis, jid: &str) -> RedisResult<bool> {
             return Ok(false);
         }
         cursor = next;
+    }
+}
+
+/// Adds what is known of these processes.
+async fn look(
+    redis: &Redis,
+    identities: &[String],
+    owners: &HashSet<Vec<u8>>,
+    found: &mut Processes,
+) -> RedisResult<()> {
+    let mut records = pipe();
+    for identity in identities {
+        records.cmd("HMGET").arg(identity).arg(&["info", "quiet", "busy"]);
+    }
+    type Record = (Option<Vec<u8>>, Option<String>, Option<String>);
+    let records: Vec<RedisResult<Record>> = lenient(redis, &mut records).await?;
+    let mut alive = Vec::new();
+    for (identity, record) in identities.iter().zip(records) {
+        match record {
+            Ok((None, ..)) => {} // gone
+            Ok((Some(info), quiet, busy)) => {
+                let info = Payload::parse(&info).ok();
+                let embedded = info.and_then(|info| info.get("embedded")).unwrap_or(false);
+                let quiet = quiet.as_deref() == Some("true");
+                let (ours, identity) = (owners.contains(identity.as_bytes()), identity.clone());
+                let process = Process { identity, ours, embedded, quiet, running: Vec::new() };
+                alive.push((process, busy.as_deref() != Some("0")));
+            }
+            Err(_) => found.unreadable += 1,
+        }
+    }
+    work(redis, &mut alive, found, keys::work).await?;
+    let mut older: Vec<_> =
+        alive.extract_if(.., |(process, busy)| *busy && process.running.is_empty()).collect();
+    work(redis, &mut older, found, keys::workers).await?;
+    alive.append(&mut older);
+    alive.sort_by(|(one, _), (other, _)| one.identity.cmp(&other.identity));
+    found.all.extend(alive.into_iter().map(|(process, _)| process));
+    Ok(())
+}
+
+/// Reads what these processes run from the hashes under this name.
+async fn work(
+    redis: &Redis,
+    processes: &mut [(Process, bool)],
+    found: &mut Processes,
+    key: fn(&str) -> String,
+) -> RedisResult<()> {
+    if processes.is_empty() {
+        return Ok(());
+    }
+    let mut reads = pipe();
+    for (process, _) in processes.iter() {
+        reads.cmd("HVALS").arg(key(&process.identity));
+    }
+    let work: Vec<RedisResult<Vec<Vec<u8>>>> = lenient(redis, &mut reads).await?;
+    for ((process, _), entries) in processes.iter_mut().zip(work) {
+        let Ok(entries) = entries else {
+            found.unreadable += 1;
+            continue;
+        };
+        let read: Vec<Running> = entries.iter().filter_map(|entry| running(entry)).collect();
+        found.unreadable += entries.len() - read.len();
+        process.running = read;
+        process.running.sort_by(|one, other| one.run_at.total_cmp(&other.run_at));
+    }
+    Ok(())
+}
+
+/// One entry of a work hash; the job is a text in it, or, from some writers, an object.
+fn running(entry: &[u8]) -> Option<Running> {
+    let entry = Payload::parse(entry).ok()?;
+    let run_at = entry.get::<f64>("run_at");
+    let run_at = run_at.or_else(|| entry.get::<String>("run_at")?.parse().ok())?;
+    let text = entry.get::<String>("payload");
+    let text = text.or_else(|| entry.raw("payload").map(str::to_owned)).unwrap_or_default();
+    let job = Payload::parse(text.as_bytes()).ok();
+    let word = |name: &str| job.as_ref().and_then(|job| job.get::<String>(name));
+    let class = word("wrapped").or_else(|| word("class"));
+    let [class, jid, queue] = [class, word("jid"), entry.get::<String>("queue")]
+        .map(|word| cut(word.as_deref().unwrap_or("?")).to_owned());
+    run_at.is_finite().then_some(Running { class, jid, queue, run_at })
+}
+
+/// Sends them all in one write. What stands under a key may be of another type: each reply is an
+/// error of its own.
+async fn lenient<T: FromRedisValue>(
+    redis: &Redis,
+    reads: &mut Pipeline,
+) -> RedisResult<Vec<RedisResult<T>>> {
+    redis.pipe(reads.ignore_errors()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_whoever_writes_as_running_is_read() {
+        let job = r#"{\"class\":\"W\",\"wrapped\":\"Real\",\"jid\":\"1\"}"#;
+        let ruby = format!(r#"{{"queue":"q","payload":"{job}","run_at":1700000000}}"#);
+        let found = running(ruby.as_bytes()).unwrap();
+        assert_eq!((&*found.class, &*found.jid, &*found.queue), ("Real", "1", "q"));
+        assert_eq!(found.run_at, 1_700_000_000.0);
+        let object = running(br#"{"payload":{"class":"A"},"run_at":"17.5"}"#).unwrap();
+        assert_eq!((&*object.class, &*object.jid, object.run_at), ("A", "?", 17.5));
+        assert_eq!(running(br#"{"payload":"{","run_at":1}"#).unwrap().class, "?");
+        for bad in [&b""[..], b"[]", b"{}", b"\xff", br#"{"run_at":null}"#, br#"{"run_at":"inf"}"#]
+        {
+            assert_eq!(running(bad), None);
+        }
     }
 }

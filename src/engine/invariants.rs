@@ -8,8 +8,17 @@ use super::retry::{buried, failed, last_chance};
 
 const NOW: f64 = 1_700_000_000.0;
 /// What a failure writes.
-const WRITTEN: [&str; 7] =
-    ["jid", "queue", "error_message", "error_class", "failed_at", "retried_at", "retry_count"];
+const WRITTEN: [&str; 9] = [
+    "jid",
+    "retry",
+    "queue",
+    "error_message",
+    "error_class",
+    "error_backtrace",
+    "failed_at",
+    "retried_at",
+    "retry_count",
+];
 
 /// A payload is read and written back without loss, also by way of the retry set; anything else
 /// ends up in the dead set as it is.

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::context::JobContext;
+use super::json::raw;
 use super::retry::Retry;
 
 /// A job: the type *is* its arguments, `perform` is its work.
@@ -40,7 +41,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
 /// Arguments as they travel: named fields as one object, a tuple struct by position, a unit
 /// struct as nothing.
 pub(crate) fn encode<J: Job>(job: &J) -> Result<Box<RawValue>, serde_json::Error> {
-    let value = serde_json::value::to_raw_value(job)?;
+    let value = raw(job)?;
     let text = match value.get() {
         array if array.starts_with('[') => return Ok(value),
         "null" => "[]".to_owned(),

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 /// Set of the bare names of all queues ever pushed to.
 pub(crate) const QUEUES: &str = "queues";
 /// Sorted set of jobs that wait for their time; score = epoch seconds.
@@ -76,6 +78,22 @@ pub(crate) fn beats(identity: &str) -> String {
     format!("roustabout:beats:{identity}")
 }
 
+/// Hash identity -> which processes of a host were stopped for stuck jobs, until one that takes
+/// the place says so.
+pub(crate) fn stopped(host: &str) -> String {
+    format!("roustabout:stopped:{host}")
+}
+
+/// Hash minute (ISO 8601) -> label: the deploys of a day (`20260131`), for Sidekiq's metrics.
+pub(crate) fn marks(day: &str) -> String {
+    format!("{day}-marks")
+}
+
+/// There while the same label would be the same deploy.
+pub(crate) fn deploy_lock(label: &str) -> String {
+    format!("deploylock-{label}")
+}
+
 /// Totals of a kind (`processed`, `failed`), and per UTC day when `day` is given.
 pub(crate) fn stat(kind: &str, day: Option<&str>) -> String {
     match day {
@@ -84,6 +102,32 @@ pub(crate) fn stat(kind: &str, day: Option<&str>) -> String {
     }
 }
 
+/// Hashes of what the runs of all classes came to in a minute and in ten, with their lifetimes:
+/// field `CLASS|p` runs, `CLASS|f` failures, `CLASS|ms` time. As Sidekiq 8 reads them; the last
+/// one as 6.5 and 7 do.
+pub(crate) fn sums(time: &DateTime<Utc>) -> [(String, Duration); 3] {
+    let mut ten_minutes = time.format("j|%y%m%d|%-H:%M").to_string();
+    ten_minutes.pop();
+    [
+        (time.format("j|%y%m%d|%-H:%M").to_string(), MINUTE_TTL),
+        (ten_minutes, TEN_MINUTES_TTL),
+        (time.format("j|%Y%m%d|%-H:%-M").to_string(), MINUTE_TTL),
+    ]
+}
+
+/// How long the successful runs of a class took in a minute: 26 counters of 16 bits. As Sidekiq 8
+/// reads it, and as 6.5 and 7 do.
+pub(crate) fn histograms(class: &str, time: &DateTime<Utc>) -> [String; 2] {
+    [
+        format!("h|{class}-{}", time.format("%-d-%-H:%-M")),
+        format!("{class}-{}", time.format("%d-%H:%-M")),
+    ]
+}
+
+/// How long the numbers of a minute are kept …
+pub(crate) const MINUTE_TTL: Duration = Duration::from_secs(8 * 3_600);
+/// … and those of ten.
+pub(crate) const TEN_MINUTES_TTL: Duration = Duration::from_secs(72 * 3_600);
 /// How long the number of the last heartbeat is remembered: longer than any outage in which a
 /// process keeps its counters.
 pub(crate) const BEATS_TTL: Duration = Duration::from_secs(86_400);
@@ -93,6 +137,14 @@ pub(crate) const STAT_TTL: Duration = Duration::from_secs(5 * 365 * 86_400);
 pub(crate) const PUSHED_TTL: Duration = Duration::from_secs(86_400);
 /// How long a cursor outlives its job's last sign of life.
 pub(crate) const ITERATION_TTL: Duration = Duration::from_secs(30 * 86_400);
+/// A remote command that is not taken within this is void.
+pub(crate) const SIGNALS_TTL: Duration = Duration::from_secs(60);
+/// How long a stopped process may stay away before its return is no news.
+pub(crate) const STOPPED_TTL: Duration = Duration::from_secs(86_400);
+/// How long deploys are shown.
+pub(crate) const MARKS_TTL: Duration = Duration::from_secs(90 * 86_400);
+/// One deploy is marked at most once within this.
+pub(crate) const DEPLOY_LOCK_TTL: Duration = Duration::from_secs(60);
 /// Rescues older than this do not count against a job.
 pub(crate) const RESCUE_WINDOW: Duration = Duration::from_secs(72 * 3_600);
 /// A job rescued this often within the window is buried instead of being run again.
@@ -101,3 +153,32 @@ pub(crate) const POISON_LIMIT: u32 = 3;
 pub(crate) const DEAD_TTL: Duration = Duration::from_secs(180 * 86_400);
 /// … and what is beyond this many jobs. Sidekiq's rule of trimming keeps one less.
 pub(crate) const DEAD_MAX: i64 = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By hand from what Sidekiq 8.0 and 7.3 ask for at these times.
+    #[test]
+    fn metrics_are_where_sidekiq_looks() {
+        let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap();
+        let names = |time| {
+            let [(minute, _), (ten, _), (seventh, _)] = sums(&time);
+            let [histogram, seventh_histogram] = histograms("A::B", &time);
+            [minute, ten, histogram, seventh, seventh_histogram].join(" ")
+        };
+        assert_eq!(
+            names(at(1_741_424_589)), // 2025-03-08 09:03:09
+            "j|250308|9:03 j|250308|9:0 h|A::B-8-9:3 j|20250308|9:3 A::B-08-09:3"
+        );
+        assert_eq!(
+            names(at(1_735_689_599)), // 2024-12-31 23:59:59
+            "j|241231|23:59 j|241231|23:5 h|A::B-31-23:59 j|20241231|23:59 A::B-31-23:59"
+        );
+        assert_eq!(
+            names(at(1_767_225_600)), // 2026-01-01 00:00:00
+            "j|260101|0:00 j|260101|0:0 h|A::B-1-0:0 j|20260101|0:0 A::B-01-00:0"
+        );
+        assert_eq!(sums(&at(0)).map(|(_, ttl)| ttl.as_secs()), [28_800, 259_200, 28_800]);
+    }
+}

@@ -1,18 +1,13 @@
 //! Running, quiet, stopping: one value that everything else follows. Signals of the operating
 //! system, remote commands and tests all set it the same way.
 
-use std::future::poll_fn;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 use std::thread;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-// tokio names neither. The numbers differ by system.
-const TSTP: i32 = if cfg!(target_os = "linux") { 20 } else { 18 };
-const TTIN: i32 = 21;
+use super::signals::{Heard, Signals};
 
 /// Where a process is in its life. It only ever moves forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,12 +43,26 @@ impl Exit {
     }
 }
 
+/// How a worker is, as its engine tells it twice a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pulse {
+    /// Redis knows this process, so it may take jobs. False until the first connection, and again
+    /// in an outage.
+    pub registered: bool,
+    /// Jobs in progress.
+    pub busy: usize,
+}
+
+type LastAct = Box<dyn FnOnce(Exit) + Send>;
+
 /// A handle on the phase of this process; clones share it.
 #[derive(Clone)]
 pub struct Lifecycle {
     phase: watch::Sender<Phase>,
+    pulse: watch::Sender<Pulse>,
     exit: Arc<Mutex<Exit>>,
     dump: Arc<Notify>,
+    last_acts: Arc<Mutex<Vec<LastAct>>>,
 }
 
 impl Default for Lifecycle {
@@ -65,8 +74,9 @@ impl Default for Lifecycle {
 impl Lifecycle {
     /// One that only `quiet` and `stop` move: for tests and embedding.
     pub fn new() -> Lifecycle {
-        let phase = watch::Sender::new(Phase::Running);
-        Lifecycle { phase, exit: Arc::default(), dump: Arc::default() }
+        let (phase, pulse) = (watch::Sender::new(Phase::Running), watch::Sender::default());
+        let (exit, dump, last_acts) = (Arc::default(), Arc::default(), Arc::default());
+        Lifecycle { phase, pulse, exit, dump, last_acts }
     }
 
     /// A worker's: TERM, INT, HUP and QUIT stop, TSTP and USR2 quiet, TTIN lists the running
@@ -138,7 +148,7 @@ impl Lifecycle {
 
     /// Why the process ends.
     pub(crate) fn exit(&self) -> Exit {
-        *self.lock()
+        *lock(&self.exit)
     }
 
     /// Resolves once the phase is at least this one.
@@ -151,6 +161,39 @@ impl Lifecycle {
     /// Resolves once the process is stopping.
     pub async fn stopping(&self) {
         self.reached(Phase::Stopping).await;
+    }
+
+    /// How the worker is at this moment.
+    pub fn pulse(&self) -> Pulse {
+        *self.pulse.borrow()
+    }
+
+    /// Resolves once it is another than this.
+    pub async fn pulse_other_than(&self, known: Pulse) {
+        // cannot fail, as above
+        let _ = self.pulse.subscribe().wait_for(|pulse| *pulse != known).await;
+    }
+
+    /// Resolves once the worker is registered in Redis and takes jobs. Never in a web process.
+    pub async fn ready(&self) {
+        let _ = self.pulse.subscribe().wait_for(|pulse| pulse.registered).await;
+    }
+
+    pub(crate) fn tell(&self, pulse: Pulse) {
+        self.pulse.send_if_modified(|now| std::mem::replace(now, pulse) != pulse);
+    }
+
+    /// Does this, too, before a process ends whose runtime is stuck: then `Worker::run` cannot
+    /// return, and nothing is dropped.
+    pub fn before_leaving(&self, act: impl FnOnce(Exit) + Send + 'static) {
+        lock(&self.last_acts).push(Box::new(act));
+    }
+
+    /// Ends the process from whatever thread this is.
+    pub(crate) fn leave(&self) -> ! {
+        let exit = self.exit();
+        lock(&self.last_acts).drain(..).for_each(|act| act(exit));
+        std::process::exit(exit.code().into())
     }
 
     /// Resolves at each request to list the running jobs.
@@ -169,15 +212,11 @@ impl Lifecycle {
     }
 
     fn because(&self, exit: Exit, to: Phase) {
-        let mut why = self.lock();
+        let mut why = lock(&self.exit);
         if self.phase() < Phase::Stopping {
             *why = exit;
         }
         self.advance(to);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Exit> {
-        self.exit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn advance(&self, to: Phase) {
@@ -189,44 +228,8 @@ impl Lifecycle {
     }
 }
 
-/// What a signal of the operating system says.
-#[derive(Clone, Copy, PartialEq)]
-enum Heard {
-    Stop,
-    Quiet,
-    Dump,
-    Unclear,
-}
-
-/// The signals that we handle, as one stream.
-struct Signals([(Heard, Signal); 8]);
-
-impl Signals {
-    fn install() -> io::Result<Signals> {
-        let install = |kind: SignalKind, heard| signal(kind).map(|it| (heard, it));
-        Ok(Signals([
-            install(SignalKind::terminate(), Heard::Stop)?,
-            install(SignalKind::interrupt(), Heard::Stop)?,
-            install(SignalKind::hangup(), Heard::Stop)?,
-            install(SignalKind::quit(), Heard::Stop)?,
-            install(SignalKind::from_raw(TSTP), Heard::Quiet)?,
-            install(SignalKind::user_defined2(), Heard::Quiet)?,
-            install(SignalKind::from_raw(TTIN), Heard::Dump)?,
-            install(SignalKind::user_defined1(), Heard::Unclear)?,
-        ]))
-    }
-
-    async fn next(&mut self) -> Heard {
-        poll_fn(|context| {
-            for (heard, signal) in &mut self.0 {
-                if signal.poll_recv(context).is_ready() {
-                    return Poll::Ready(*heard);
-                }
-            }
-            Poll::Pending
-        })
-        .await
-    }
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

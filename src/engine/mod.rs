@@ -16,16 +16,18 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `payload` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `retry` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `payload` `active_job` `invalid` `signals` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `backtrace` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
-//! | what authors of jobs see | `context` `middleware` `job` `batch` `client` `backlog` `buffered` `inspect` |
+//! | what authors of jobs see | `context` `middleware` `job` `batch` `client` `backlog` `buffered` `notice` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
-//! | one job; all of them; the process | `registry` `processor` `intake` `parts` `worker` |
+//! | one job; all of them; the process | `registry` `outcome` `processor` `intake` `parts` `worker` |
 
+mod active_job;
 mod address;
 #[cfg(test)]
 mod arbitrary;
 mod backlog;
+mod backtrace;
 mod batch;
 mod buffered;
 mod client;
@@ -43,15 +45,20 @@ mod gauge;
 mod giveback;
 mod heartbeat;
 mod inflight;
-mod inspect;
+pub mod inspect;
 mod intake;
+mod invalid;
 #[cfg(any(test, fuzzing))]
 pub mod invariants;
 mod job;
+mod json;
 mod keys;
 mod lifecycle;
+mod metrics;
 mod middleware;
+mod notice;
 mod options;
+mod outcome;
 mod parts;
 mod payload;
 mod poller;
@@ -69,6 +76,7 @@ mod retry;
 mod scripts;
 mod server;
 mod session;
+mod signals;
 mod suspects;
 pub mod tls;
 mod wakes;
@@ -82,9 +90,11 @@ pub use connection::RedisOptions;
 pub use context::JobContext;
 pub use errors::is_full;
 pub use inspect::is_dead;
+pub use invalid::Invalid;
 pub use job::Job;
-pub use lifecycle::{Exit, Lifecycle, Phase};
+pub use lifecycle::{Exit, Lifecycle, Phase, Pulse};
 pub use middleware::{Call, Next};
+pub use notice::{Notice, Stopped, StuckJob};
 pub use options::WorkerOptions;
 pub use payload::Payload;
 pub use queues::QueueList;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::counters::Counters;
 use super::cron::CronLine;
@@ -16,8 +16,9 @@ use super::finish::Finisher;
 use super::heartbeat::Heartbeat;
 use super::inflight::Inflight;
 use super::intake::Intake;
-use super::lifecycle::{Lifecycle, Phase};
+use super::lifecycle::{Lifecycle, Phase, Pulse};
 use super::middleware::{Call, Chain};
+use super::notice::{self, Notices};
 use super::options::WorkerOptions;
 use super::process::Process;
 use super::processor::Processor;
@@ -27,6 +28,9 @@ use super::session::Session;
 use super::watchdog::{Life, Limits, Watchdog};
 use super::{cron, giveback, poller, reaper};
 
+/// How often it is told how many jobs run.
+const PULSE: Duration = Duration::from_millis(500);
+
 /// What a worker is made of.
 pub(crate) struct Plan {
     pub(crate) options: WorkerOptions,
@@ -34,6 +38,7 @@ pub(crate) struct Plan {
     pub(crate) handlers: Arc<Handlers>,
     pub(crate) lines: Vec<CronLine>,
     pub(crate) chain: Chain<Call, anyhow::Result<()>>,
+    pub(crate) notices: Notices,
 }
 
 /// A running worker.
@@ -52,12 +57,13 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn start(plan: Plan, lifecycle: Lifecycle) -> anyhow::Result<Parts> {
-        let Plan { options, redis, handlers, lines, chain } = plan;
+        let Plan { options, redis, handlers, lines, chain, notices } = plan;
         let mut known: Vec<String> = handlers.queues().chain(["default".to_owned()]).collect();
         known.sort();
         known.dedup();
         let process = Arc::new(process(&options, &known, redis.clock().now()));
-        let (inflight, counters) = (Arc::new(Inflight::default()), Arc::new(Counters::default()));
+        let counters = Arc::new(Counters::new(handlers.tallies()));
+        let inflight = Arc::new(Inflight::default());
         let session =
             Session::new(redis.clone(), process, inflight.clone(), counters.clone(), options.ttl);
         let processor = Arc::new(Processor {
@@ -67,6 +73,7 @@ impl Parts {
             finisher: Finisher::new(session.clone(), inflight.clone()),
             counters,
             lifecycle: lifecycle.clone(),
+            notices: notices.clone(),
             job_timeout: options.job_timeout,
             aborting: AtomicBool::new(false),
         });
@@ -84,13 +91,15 @@ impl Parts {
         };
         let (stop_beating, life) = (Arc::new(Notify::new()), Arc::new(Life::default()));
         let heartbeat =
-            beat(&options, &session, &inflight, &lifecycle, stop_beating.clone(), life.clone())?;
+            beat(&options, &session, &processor, &inflight, stop_beating.clone(), life.clone())?;
         let mut tasks = JoinSet::new();
         let (keeper, finisher) = (session.clone(), processor.finisher.clone());
         tasks.spawn(async move { keeper.keep(decided).await });
         tasks.spawn(async move { finisher.run().await });
         tasks.spawn(timers(redis, lines, lifecycle.clone()));
-        tasks.spawn(reaper::run(session, options.reap));
+        tasks.spawn(reaper::run(session.clone(), options.reap));
+        tasks.spawn(notice::say_back(session.clone(), notices));
+        tasks.spawn(pulse(session, inflight.clone(), lifecycle.clone()));
         tasks.spawn(dump_on_request(inflight.clone(), lifecycle));
         tasks.spawn(async move { life.show().await });
         let intake = take(&mut tasks, intake);
@@ -161,6 +170,17 @@ async fn timers(redis: Redis, lines: Vec<CronLine>, lifecycle: Lifecycle) {
     std::future::pending().await
 }
 
+/// Tells the supervisors how the process is; at once when it has registered.
+async fn pulse(session: Arc<Session>, inflight: Arc<Inflight>, lifecycle: Lifecycle) {
+    let mut number = 0;
+    loop {
+        if let Ok(lease) = timeout(PULSE, session.lease_after(number)).await {
+            number = lease.number;
+        }
+        lifecycle.tell(Pulse { registered: session.number() > 0, busy: inflight.load() });
+    }
+}
+
 async fn dump_on_request(inflight: Arc<Inflight>, lifecycle: Lifecycle) {
     loop {
         lifecycle.dump_requested().await;
@@ -182,16 +202,17 @@ fn process(options: &WorkerOptions, known: &[String], now: f64) -> Process {
 fn beat(
     options: &WorkerOptions,
     session: &Arc<Session>,
+    processor: &Processor,
     inflight: &Arc<Inflight>,
-    lifecycle: &Lifecycle,
     stop: Arc<Notify>,
     life: Arc<Life>,
 ) -> anyhow::Result<oneshot::Receiver<()>> {
     let watchdog = Watchdog {
         session: session.clone(),
         inflight: inflight.clone(),
-        lifecycle: lifecycle.clone(),
+        lifecycle: processor.lifecycle.clone(),
         life,
+        notices: processor.notices.clone(),
         runtime: Handle::current(),
         limits: Limits {
             stall: options.stall_timeout,
@@ -202,7 +223,7 @@ fn beat(
     let heartbeat = Heartbeat {
         session: session.clone(),
         inflight: inflight.clone(),
-        lifecycle: lifecycle.clone(),
+        lifecycle: processor.lifecycle.clone(),
         stop,
         every: options.beat,
     };

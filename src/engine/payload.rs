@@ -10,8 +10,10 @@ use std::fmt;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::value::{RawValue, to_raw_value};
+use serde_json::value::RawValue;
 
+use super::clock::moment;
+use super::json::raw;
 use super::readable::{DEEPEST, deeper_than, readable};
 
 /// Sidekiq's jids have 24 characters.
@@ -76,7 +78,7 @@ impl Payload {
 
     /// Sets a field in place. A value that JSON cannot hold is left out.
     pub fn set(&mut self, name: &str, value: impl Serialize) {
-        if let Ok(raw) = to_raw_value(&value) {
+        if let Ok(raw) = raw(&value) {
             self.put(name.to_owned(), raw);
         }
     }
@@ -150,6 +152,8 @@ impl<'de> Deserialize<'de> for Payload {
 pub(crate) struct Head<'a> {
     pub(crate) class: Option<String>,
     pub(crate) jid: Option<String>,
+    /// The class of an Active Job; `class` is its wrapper's then.
+    pub(crate) wrapped: Option<String>,
     pub(crate) args: Option<&'a str>,
     retry_count: Option<&'a str>,
     retry: Option<&'a str>,
@@ -164,8 +168,7 @@ impl<'a> Head<'a> {
 
     /// Failures so far: `retry_count` is 0 after the first one.
     pub(crate) fn failures(&self) -> u32 {
-        let count = self.retry_count.and_then(|raw| serde_json::from_str::<u64>(raw).ok());
-        count.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX).saturating_add(1))
+        number(self.retry_count).map_or(0, |count| (count + 1.0) as u32)
     }
 
     /// The `retry` field if it is there and makes sense.
@@ -175,7 +178,7 @@ impl<'a> Head<'a> {
 
     /// How long it may be tried again, and since when it fails, if either is known.
     pub(crate) fn retry_for(&self) -> (Option<f64>, Option<f64>) {
-        (seconds(self.retry_for), first_failure(self.failed_at))
+        (number(self.retry_for), self.failed_at.and_then(moment))
     }
 }
 
@@ -190,20 +193,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Head<'a> {
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Head<'de>, M::Error> {
                 let mut head = Head::default();
                 while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+                    let mut raw = || map.next_value::<&'de RawValue>().map(|raw| raw.get());
                     match name.as_ref() {
-                        "class" => head.class = text(map.next_value::<&'de RawValue>()?.get()),
-                        "jid" => head.jid = text(map.next_value::<&'de RawValue>()?.get()),
-                        "args" => head.args = Some(map.next_value::<&'de RawValue>()?.get()),
-                        "retry" => head.retry = Some(map.next_value::<&'de RawValue>()?.get()),
-                        "retry_count" => {
-                            head.retry_count = Some(map.next_value::<&'de RawValue>()?.get());
-                        }
-                        "retry_for" => {
-                            head.retry_for = Some(map.next_value::<&'de RawValue>()?.get());
-                        }
-                        "failed_at" => {
-                            head.failed_at = Some(map.next_value::<&'de RawValue>()?.get());
-                        }
+                        "class" => head.class = text(raw()?),
+                        "wrapped" => head.wrapped = text(raw()?),
+                        "jid" => head.jid = text(raw()?),
+                        "args" => head.args = Some(raw()?),
+                        "retry" => head.retry = Some(raw()?),
+                        "retry_count" => head.retry_count = Some(raw()?),
+                        "retry_for" => head.retry_for = Some(raw()?),
+                        "failed_at" => head.failed_at = Some(raw()?),
                         _ => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }
@@ -217,7 +216,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Head<'a> {
 /// The `retry` field of a payload.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum RetryField {
-    /// `true`: the usual number of retries.
+    /// `true`, and whatever else Ruby takes for true: the usual number of retries.
     Usual,
     /// `false`: none, and no place in the dead set either.
     Never,
@@ -228,23 +227,19 @@ pub(crate) enum RetryField {
 impl RetryField {
     pub(crate) fn parse(raw: &str) -> Option<RetryField> {
         match raw {
-            "true" => Some(RetryField::Usual),
+            "null" => None,
             "false" => Some(RetryField::Never),
-            number => number.parse().ok().map(RetryField::Times),
+            number => Some(match number.parse::<i128>() {
+                Ok(times) => RetryField::Times(times.clamp(0, u64::MAX.into()) as u64),
+                Err(_) => RetryField::Usual,
+            }),
         }
     }
 }
 
-/// A number of seconds, whatever it stands for.
-pub(crate) fn seconds(raw: Option<&str>) -> Option<f64> {
+/// A number, whatever it stands for.
+pub(crate) fn number(raw: Option<&str>) -> Option<f64> {
     raw.and_then(|raw| serde_json::from_str(raw).ok())
-}
-
-/// `failed_at` in seconds. Sidekiq 8 writes integer milliseconds, everyone else seconds.
-pub(crate) fn first_failure(raw: Option<&str>) -> Option<f64> {
-    let number = seconds(raw)?;
-    let integer = !raw?.contains(['.', 'e', 'E']);
-    Some(if integer && number >= 1e11 { number / 1e3 } else { number })
 }
 
 /// What a job is known by: its jid, or, for one that a client pushed without, a name made from

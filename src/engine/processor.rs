@@ -5,19 +5,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+use super::active_job;
 use super::context::{Run, Standing};
 use super::counters::Counters;
 use super::delivery::Delivery;
 use super::finish::Finisher;
 use super::lifecycle::{Lifecycle, Phase};
 use super::middleware::{Call, Chain};
+use super::notice::{Notice, Notices, StuckJob};
+use super::outcome::{Outcome, failure, panicked, timed};
 use super::payload::{Head, Payload, known_as, new_jid};
 use super::readable::{cut, without_values};
 use super::registry::{Handler, Handlers, Performing};
-use super::retry::{self, Failure, Fate, Moment, Retry, Stop};
+use super::retry::{self, Failure, Fate, Moment, Stop};
 use super::session::Session;
 
 /// Runs deliveries.
@@ -28,6 +30,7 @@ pub(crate) struct Processor {
     pub(crate) finisher: Arc<Finisher>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) lifecycle: Lifecycle,
+    pub(crate) notices: Notices,
     /// For jobs that do not say.
     pub(crate) job_timeout: Option<Duration>,
     /// Set before runs are aborted: then a run without outcome is no failure.
@@ -37,20 +40,20 @@ pub(crate) struct Processor {
 /// A limit this long is none; added to a point in time, it could overflow.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// How a run ended.
-enum Outcome {
-    Success { iterated: bool },
-    Error(anyhow::Error),
-    Failure(Failure),
+/// A run of a class that is registered.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    handler: &'a Handler,
+    took: Duration,
 }
 
 impl Processor {
     /// Runs a delivery and records its fate.
     pub(crate) async fn process(&self, delivery: Arc<Delivery>) {
         let guard = Guard { processor: self, delivery: &delivery };
-        let (rule, outcome) = self.perform(&delivery).await;
+        let (known, outcome) = self.perform(&delivery).await;
         // no await from here on: an abort cannot come between the outcome and its record
-        let fate = self.fate(&delivery, rule, outcome);
+        let fate = self.fate(&delivery, known, outcome);
         self.finisher.finish(delivery.clone(), fate);
         drop(guard);
     }
@@ -63,12 +66,12 @@ impl Processor {
         self.finisher.finish(delivery.clone(), Fate::Snooze { at, payload });
     }
 
-    async fn perform(&self, delivery: &Arc<Delivery>) -> (Option<Retry>, Outcome) {
+    async fn perform(&self, delivery: &Arc<Delivery>) -> (Option<Known<'_>>, Outcome) {
         let head = match Head::parse(&delivery.raw) {
             Ok(head) => head,
             Err(error) => return (None, failure(retry::BAD_JSON, &error.to_string())),
         };
-        let class = head.class.clone().unwrap_or_default();
+        let (class, args) = active_job::opened(&head);
         if class.is_empty() {
             return (None, failure(retry::BAD_JSON, "`class` is missing, or no text"));
         }
@@ -86,14 +89,14 @@ impl Processor {
             Run::new(delivery.clone(), standing, self.lifecycle.clone(), self.session.clone());
         let limit = handler.timeout.or(self.job_timeout);
         let limit = limit.filter(|limit| !limit.is_zero() && *limit < FOREVER);
-        let args = head.args.unwrap_or("[]");
-        let begin = AssertUnwindSafe(|| self.begin(handler, &run, args));
+        let began = Instant::now();
+        let begin = AssertUnwindSafe(|| self.begin(handler, &run, &args?));
         let outcome = match std::panic::catch_unwind(begin) {
             Ok(Ok(performing)) => timed(performing, &run, limit).await,
             Ok(Err(error)) => failure(retry::BAD_ARGUMENTS, &error.to_string()),
-            Err(panic) => failure(retry::PANIC, &panic_text(panic)),
+            Err(panic) => panicked(panic),
         };
-        (Some(handler.retry), outcome)
+        (Some(Known { handler, took: began.elapsed() }), outcome)
     }
 
     fn begin(
@@ -109,29 +112,42 @@ impl Processor {
         Ok(self.chain.run(Call::new(run.clone()), Box::new(|_| performing)))
     }
 
-    fn fate(&self, delivery: &Delivery, rule: Option<Retry>, outcome: Outcome) -> Fate {
+    fn fate(&self, delivery: &Delivery, known: Option<Known>, outcome: Outcome) -> Fate {
         match outcome {
             Outcome::Success { iterated } => {
-                self.counters.ran(false);
+                self.ran(known, false);
                 let traces = iterated || delivery.rescued();
                 Fate::Done { traces: traces.then(|| delivery.jid().to_owned()) }
             }
-            Outcome::Error(error) => match error.downcast_ref::<Stop>() {
-                Some(stop) => self.stopped(delivery, *stop, &error),
-                None => {
-                    let failure = Failure::new(retry::ERROR, &format!("{error:#}"));
-                    self.failed(delivery, rule, failure)
-                }
+            Outcome::Error(error) => match error.downcast_ref::<Stop>().copied() {
+                Some(stop) => self.stopped(delivery, known, stop, error),
+                None => self.failed(delivery, known, Failure::of(error)),
             },
-            Outcome::Failure(failure) => self.failed(delivery, rule, failure),
+            Outcome::Failure(failure) => self.failed(delivery, known, failure),
         }
     }
 
-    fn stopped(&self, delivery: &Delivery, stop: Stop, error: &anyhow::Error) -> Fate {
+    /// A run has come to an end that counts.
+    fn ran(&self, known: Option<Known>, failed: bool) {
+        self.counters.ran(failed);
+        match known {
+            Some(Known { handler, .. }) if failed => handler.tally.failed(),
+            Some(Known { handler, took }) => handler.tally.succeeded(took),
+            None => {}
+        }
+    }
+
+    fn stopped(
+        &self,
+        delivery: &Delivery,
+        known: Option<Known>,
+        stop: Stop,
+        error: anyhow::Error,
+    ) -> Fate {
         let now = self.session.redis.clock().now();
         match stop {
             Stop::Discard => {
-                self.counters.ran(false);
+                self.ran(known, false);
                 self.counters.event("discarded", 1);
                 tracing::info!(
                     job.class = delivery.class(),
@@ -143,8 +159,8 @@ impl Processor {
                 Fate::Discard
             }
             Stop::Kill => {
-                self.counters.ran(true);
-                let failure = Failure::new(retry::ERROR, &format!("{error:#}"));
+                self.ran(known, true);
+                let failure = Failure::of(error);
                 let payload = retry::buried(&delivery.raw, &delivery.queue, &failure, now);
                 self.report(delivery, &failure, "given up by the job itself: in the dead set");
                 self.counters.event("buried", 1);
@@ -166,9 +182,15 @@ impl Processor {
         }
     }
 
-    fn failed(&self, delivery: &Delivery, rule: Option<Retry>, failure: Failure) -> Fate {
-        self.counters.ran(true);
+    fn failed(&self, delivery: &Delivery, known: Option<Known>, failure: Failure) -> Fate {
+        self.ran(known, true);
+        if failure.class == retry::TIMEOUT {
+            let process = self.session.identity().to_owned();
+            let (job, reason) = (StuckJob::of(delivery), failure.message.clone());
+            self.notices.tell(Notice::TimedOut { process, job, reason });
+        }
         let moment = Moment { now: self.session.redis.clock().now(), dice: fastrand::f64() };
+        let rule = known.map(|known| known.handler.retry);
         let fate = retry::failed(&delivery.raw, &delivery.queue, rule, &failure, &moment);
         match &fate {
             Fate::Retry { at, .. } => {
@@ -230,51 +252,6 @@ impl Drop for Guard<'_> {
             self.processor.finisher.finish(self.delivery.clone(), fate);
         }
     }
-}
-
-/// Runs it to its end or its limit, counted from its last sign of progress.
-async fn timed(performing: Performing, run: &Run, limit: Option<Duration>) -> Outcome {
-    let mut guarded = AssertUnwindSafe(performing).catch_unwind();
-    let Some(limit) = limit else {
-        return ended(guarded.await, run);
-    };
-    loop {
-        tokio::select! {
-            biased;
-            result = &mut guarded => return ended(result, run),
-            () = sleep_until(run.last_seen() + limit) => {
-                if run.last_seen() + limit <= Instant::now() {
-                    let seconds = limit.as_secs_f64();
-                    let message = format!("no end and no checkpoint within {seconds} s");
-                    return failure(retry::TIMEOUT, &message);
-                }
-            }
-        }
-    }
-}
-
-type Caught = Result<anyhow::Result<()>, Box<dyn std::any::Any + Send>>;
-
-fn ended(result: Caught, run: &Run) -> Outcome {
-    match result {
-        Ok(Ok(())) => Outcome::Success { iterated: run.iterated() },
-        Ok(Err(error)) => Outcome::Error(error),
-        Err(panic) => failure(retry::PANIC, &panic_text(panic)),
-    }
-}
-
-fn failure(class: &'static str, message: &str) -> Outcome {
-    Outcome::Failure(Failure::new(class, message))
-}
-
-fn panic_text(panic: Box<dyn std::any::Any + Send>) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    // anything can be thrown, also what panics again when it goes, and again
-    if let Err(again) = std::panic::catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        std::mem::forget(again);
-    }
-    text.unwrap_or_else(|| "a panic without words".to_owned())
 }
 
 /// The same bytes, but never without a jid: equal members of a sorted set would become one.

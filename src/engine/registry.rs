@@ -11,6 +11,7 @@ use super::client::EnqueueError;
 use super::context::{JobContext, Run};
 use super::cron::CronLine;
 use super::job::{Job, decode};
+use super::metrics::Tally;
 use super::payload::Payload;
 use super::retry::Retry;
 
@@ -32,6 +33,7 @@ pub(crate) struct Handler {
     queue: &'static str,
     pub(crate) retry: Retry,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) tally: Arc<Tally>,
     start: Box<Start>,
 }
 
@@ -56,7 +58,8 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
             Ok(Box::pin(job.perform(JobContext::new(app.clone(), run))))
         };
         let start = Box::new(start);
-        let handler = Handler { queue: J::QUEUE, retry: J::RETRY, timeout: J::TIMEOUT, start };
+        let (queue, retry, timeout) = (J::QUEUE, J::RETRY, J::TIMEOUT);
+        let handler = Handler { queue, retry, timeout, tally: Arc::default(), start };
         let twice = self.handlers.by_class.insert(J::CLASS, handler).is_some();
         assert!(!twice, "two jobs are registered for the class {:?}", J::CLASS);
         self
@@ -93,6 +96,11 @@ impl Handlers {
     /// The queues that our own jobs are pushed to.
     pub(crate) fn queues(&self) -> impl Iterator<Item = String> + '_ {
         self.by_class.values().map(|handler| handler.queue.to_owned())
+    }
+
+    /// Where the runs of each class are counted.
+    pub(crate) fn tallies(&self) -> Vec<(&'static str, Arc<Tally>)> {
+        self.by_class.iter().map(|(class, handler)| (*class, handler.tally.clone())).collect()
     }
 }
 

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::payload::{Head, Payload, RetryField, Seconds, first_failure, seconds};
+use super::backtrace::{self, Trace};
+use super::clock::moment;
+use super::payload::{Head, Payload, RetryField, Seconds, number};
 
 /// How often a failed job is tried again. The pause grows with the fourth power of the attempt:
 /// some 20 s, 30 s, 50 s, … and about three weeks in all for 25 retries.
@@ -15,6 +17,17 @@ pub enum Retry {
     Times(u32),
     /// A failed job is dropped (and counted): for work that is worthless when late.
     Never,
+}
+
+impl Retry {
+    /// What a payload says of it.
+    pub(crate) fn field(self) -> serde_json::Value {
+        match self {
+            Retry::Default => true.into(),
+            Retry::Times(times) => times.into(),
+            Retry::Never => false.into(),
+        }
+    }
 }
 
 /// Ways to leave `perform` early that are no ordinary failure. Return one as the error; context
@@ -54,12 +67,20 @@ pub(crate) struct Failure {
     /// `error_class`: one of a small fixed set, since Rust errors have no class.
     pub(crate) class: &'static str,
     pub(crate) message: String,
+    pub(crate) trace: Trace,
 }
 
 impl Failure {
     /// With a message of reasonable length: it may quote what a stranger sent.
     pub(crate) fn new(class: &'static str, message: &str) -> Failure {
-        Failure { class, message: message.chars().take(10_000).collect() }
+        let message = message.chars().take(10_000).collect();
+        Failure { class, message, trace: Trace::None }
+    }
+
+    /// What a job returned.
+    pub(crate) fn of(error: anyhow::Error) -> Failure {
+        let failure = Failure::new(ERROR, &format!("{error:#}"));
+        Failure { trace: Trace::Error(error), ..failure }
     }
 }
 
@@ -109,6 +130,10 @@ pub(crate) fn failed(
     let Ok(mut payload) = Payload::parse(raw) else {
         return Fate::Dead { payload: raw.to_vec() }; // bad JSON: as it is
     };
+    let said = payload.raw("retry").and_then(RetryField::parse);
+    if let (None, Some(rule)) = (said, rule) {
+        payload.set("retry", rule.field()); // for a reader that does not know the class
+    }
     let failures = record(&mut payload, queue, failure, moment.now);
     match verdict(&payload, rule, failures, failure, moment.now) {
         Verdict::Again => {
@@ -139,16 +164,18 @@ pub(crate) fn last_chance(head: &Head, rule: Retry, now: f64) -> bool {
     }
 }
 
-/// A limit in time, where the payload has one, replaces that in number.
+/// A limit in time, where the payload has one, replaces that in number, unless nobody can tell
+/// since when it fails.
 fn exhausted(
     limit: u64,
     failures: u64,
     (retry_for, failing_since): (Option<f64>, Option<f64>),
     now: f64,
 ) -> bool {
-    match retry_for {
-        Some(seconds) => failing_since.unwrap_or(now) + seconds < now,
-        None => failures >= limit,
+    match (retry_for, failing_since) {
+        (Some(seconds), Some(since)) => since + seconds < now,
+        (Some(seconds), None) if failures == 0 => seconds < 0.0,
+        _ => failures >= limit,
     }
 }
 
@@ -174,7 +201,8 @@ fn verdict(
         let never_ran = matches!(failure.class, UNKNOWN_CLASS | BAD_ARGUMENTS);
         return if never_ran { Verdict::Bury } else { Verdict::Drop };
     };
-    let retry_for = (seconds(payload.raw("retry_for")), first_failure(payload.raw("failed_at")));
+    let failed_at = payload.raw("failed_at").and_then(moment);
+    let retry_for = (number(payload.raw("retry_for")), failed_at);
     match (exhausted(limit, failures, retry_for, now), payload.get::<bool>("dead")) {
         (false, _) => Verdict::Again,
         (true, Some(false)) => Verdict::Drop,
@@ -206,10 +234,11 @@ fn record(payload: &mut Payload, queue: &str, failure: &Failure, now: f64) -> u6
     payload.set("queue", queue);
     payload.set("error_message", &failure.message);
     payload.set("error_class", failure.class);
-    let count = match payload.get::<u64>("retry_count") {
+    // -1 after the first failure and a "retry now" in Ruby's API
+    let count = match payload.get::<f64>("retry_count") {
         Some(count) => {
             payload.set("retried_at", Seconds(now));
-            count.saturating_add(1)
+            (count + 1.0) as u64
         }
         None => {
             payload.set("failed_at", Seconds(now));
@@ -217,6 +246,10 @@ fn record(payload: &mut Payload, queue: &str, failure: &Failure, now: f64) -> u6
         }
     };
     payload.set("retry_count", count);
+    let wanted = payload.raw("backtrace");
+    if let Some(lines) = backtrace::packed(&failure.message, &failure.trace, wanted) {
+        payload.set("error_backtrace", lines);
+    }
     count
 }
 

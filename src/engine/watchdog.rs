@@ -16,6 +16,7 @@ use super::delivery::{Delivery, Field};
 use super::giveback;
 use super::inflight::Inflight;
 use super::lifecycle::{Exit, Lifecycle, Phase};
+use super::notice::{self, Notice, Notices, Stopped, StuckJob};
 use super::process::resident_kib;
 use super::redis::Redis;
 use super::session::Session;
@@ -58,6 +59,7 @@ pub(crate) struct Watchdog {
     pub(crate) inflight: Arc<Inflight>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) life: Arc<Life>,
+    pub(crate) notices: Notices,
     /// The main one.
     pub(crate) runtime: Handle,
     pub(crate) limits: Limits,
@@ -85,7 +87,9 @@ impl Watchdog {
                     self.leave(redis).await;
                 }
             } else {
-                self.watch_progress(&progress);
+                if let Some(stopped) = self.watch_progress(&progress) {
+                    let _ = timeout(LAST, notice::remember(redis, &stopped)).await;
+                }
                 self.watch_memory(&mut finishing, passed);
             }
         }
@@ -99,14 +103,16 @@ impl Watchdog {
 
     /// Gives up on a process that is stuck. Nothing can take a thread away from a job that does
     /// not give it back, so the process has to go; the job stays recorded under its name, for
-    /// the reaper to count it as one that its process did not survive.
-    fn watch_progress(&self, progress: &Progress) {
-        let Some(limit) = self.limits.stall else { return };
+    /// the reaper to count it as one that its process did not survive. Returns what is to be
+    /// remembered of it.
+    fn watch_progress(&self, progress: &Progress) -> Option<Stopped> {
+        let limit = self.limits.stall?;
         if progress.runtime < limit && progress.stuck(limit).is_empty() {
-            return;
+            return None;
         }
         // not the whole limit: who made the runtime stop may have been seen a look later
-        for job in progress.stuck(limit / 2) {
+        let stuck = progress.stuck(limit / 2);
+        for job in &stuck {
             tracing::error!(
                 job.class = job.class(),
                 job.jid = job.jid(),
@@ -122,6 +128,11 @@ impl Watchdog {
             "stalled: giving back all other jobs, then exit 70 for a fresh process"
         );
         self.lifecycle.end(Exit::Stalled);
+        let jobs = stuck.iter().map(|job| StuckJob::of(job)).collect();
+        let (process, at) = (self.session.identity().to_owned(), self.session.redis.now());
+        let stopped = Stopped { process, at, jobs };
+        self.notices.tell(Notice::Stalled { stopped: stopped.clone(), limit });
+        Some(stopped)
     }
 
     /// Finishes what runs, takes nothing new, and ends: what leaks is gone with the process.
@@ -165,7 +176,7 @@ impl Watchdog {
                 "stopped while the runtime was stuck: the reaper of another process brings the jobs back"
             ),
         }
-        std::process::exit(self.lifecycle.exit().code().into())
+        self.lifecycle.leave()
     }
 }
 

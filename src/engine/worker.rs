@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use anyhow::bail;
 
+use super::backtrace::note_panics;
 use super::lifecycle::{Exit, Lifecycle};
 use super::middleware::{Call, Chain, Next};
+use super::notice::{Notice, Notices};
 use super::options::WorkerOptions;
 use super::parts::{Parts, Plan};
 use super::redis::Redis;
@@ -25,8 +27,8 @@ impl Worker {
         registry: Registry<A>,
     ) -> Worker {
         let (handlers, lines) = registry.into_parts();
-        let (handlers, chain) = (Arc::new(handlers), Chain::default());
-        Worker { plan: Plan { options, redis, handlers, lines, chain } }
+        let (handlers, chain, notices) = (Arc::new(handlers), Chain::default(), Notices::default());
+        Worker { plan: Plan { options, redis, handlers, lines, chain, notices } }
     }
 
     /// Adds middleware around every run: `async fn(call, next) -> anyhow::Result<()>`. The last
@@ -40,11 +42,19 @@ impl Worker {
         self
     }
 
+    /// Tells of jobs that are stuck and of processes that had to go for them. It is called on
+    /// threads that have no time: pass on what comes and return.
+    pub fn notices(mut self, tell: impl Fn(Notice) + Send + Sync + 'static) -> Worker {
+        self.plan.notices = Notices::new(tell);
+        self
+    }
+
     /// Runs jobs until the lifecycle stops or the watchdog finds that a fresh process is wanted,
     /// then gives back what did not finish. Waits for a Redis that is not there yet. An error if
     /// the server is too old or a part of the engine ends unasked.
     pub async fn run(self, lifecycle: Lifecycle) -> anyhow::Result<Exit> {
         let Plan { options, redis, .. } = &self.plan;
+        note_panics();
         tokio::select! {
             up = redis.up() => up?,
             () = lifecycle.stopping() => return Ok(lifecycle.exit()),
@@ -53,14 +63,11 @@ impl Worker {
             () = redis.introduce() => {}
             () = lifecycle.stopping() => return Ok(lifecycle.exit()),
         }
-        let WorkerOptions { concurrency, queues, shutdown_timeout, .. } = options;
-        tracing::info!(
-            "ready: {concurrency} jobs at once from the queues {queues}, {} s to finish at a stop",
-            shutdown_timeout.as_secs_f32()
-        );
+        let ready = ready(options.clone(), lifecycle.clone());
         let mut parts = Parts::start(self.plan, lifecycle.clone())?;
         let ended = tokio::select! {
             () = lifecycle.stopping() => None,
+            () = ready => None,
             part = parts.tasks.join_next() => Some(format!("{part:?}")),
             _ = &mut parts.heartbeat => Some("the heartbeat".to_owned()),
         };
@@ -71,4 +78,15 @@ impl Worker {
             Some(part) => bail!("a part of the engine ended by itself: {part}"),
         }
     }
+}
+
+/// Says so once the worker takes jobs; never ends.
+async fn ready(options: WorkerOptions, lifecycle: Lifecycle) {
+    lifecycle.ready().await;
+    let WorkerOptions { concurrency, queues, shutdown_timeout, .. } = options;
+    tracing::info!(
+        "ready: {concurrency} jobs at once from the queues {queues}, {} s to finish at a stop",
+        shutdown_timeout.as_secs_f32()
+    );
+    std::future::pending().await
 }

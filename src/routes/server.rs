@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use crate::engine::Lifecycle;
 
 /// What requests in progress are given after a TERM. A platform kills after 30 s.
-const GRACE: Duration = Duration::from_secs(25);
+pub const GRACE: Duration = Duration::from_secs(25);
 
 /// All addresses, IPv6 and with it IPv4; on a machine without IPv6, IPv4 alone.
 pub async fn bind(port: u16) -> io::Result<TcpListener> {

@@ -8,7 +8,11 @@
 //! | `import` | what becomes of a file, interrupted or not |
 //! | `outage` | no Redis, a full Redis |
 //! | `stop` | signals, open event streams |
+//! | `ops` | the files in `ops/`, tried with systemd's checker and with monit |
+//! | `pidfile` | `worker --pidfile` |
+//! | `supervision` | what systemd hears of them |
 //! | `webhook` | deliveries, and targets that are refused |
+//! | `jobs` | the program `jobs`: what it sees, stops and marks |
 //! | `readme` | the README's first job, done as it says |
 //! | `http`, `support` | a small HTTP client, private servers |
 
@@ -16,9 +20,15 @@ mod boot;
 mod guard;
 mod http;
 mod import;
+mod jobs;
+#[path = "../it/notify.rs"]
+mod notify;
+mod ops;
 mod outage;
+mod pidfile;
 mod readme;
 mod stop;
+mod supervision;
 mod support;
 mod upload;
 mod webhook;

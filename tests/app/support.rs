@@ -25,6 +25,16 @@ pub fn wait_for<T>(what: &str, mut check: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Whether an optional program is installed; a test without it says so and passes.
+pub fn installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    if !found {
+        eprintln!("SKIPPED: no {program} here");
+    }
+    found
+}
+
 /// A Redis of this test's own, on a socket in a directory of its own.
 pub struct Redis {
     pub dir: TempDir,
@@ -51,6 +61,14 @@ impl Redis {
         command.arg("--dir").arg(self.dir.path()).stdout(Stdio::null());
         self.server = Some(command.spawn().expect("redis-server on the PATH"));
         wait_for("redis-server", || self.try_connection());
+    }
+
+    /// Ends the server as if it had died; `run` starts it again.
+    pub fn stop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
     }
 
     fn socket(&self) -> PathBuf {
@@ -81,10 +99,7 @@ impl Redis {
 
 impl Drop for Redis {
     fn drop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            let _ = server.kill();
-            let _ = server.wait();
-        }
+        self.stop();
     }
 }
 
@@ -92,6 +107,7 @@ impl Drop for Redis {
 pub fn program(name: &str, redis: &Redis, vars: &[(&str, &str)]) -> Command {
     let path = match name {
         "web" => env!("CARGO_BIN_EXE_web"),
+        "jobs" => env!("CARGO_BIN_EXE_jobs"),
         _ => env!("CARGO_BIN_EXE_worker"),
     };
     program_at(path.as_ref(), redis, vars)
@@ -125,8 +141,18 @@ impl Process {
         assert!(sent.unwrap().success());
     }
 
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     pub fn exited(&mut self) -> Option<ExitStatus> {
         self.0.try_wait().unwrap()
+    }
+
+    /// SIGKILL, and wait.
+    pub fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 
     /// Waits for the end.
@@ -137,8 +163,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.kill();
     }
 }
 

@@ -161,6 +161,9 @@ async fn buried(server: &Server) -> Vec<String> {
     dead.into_iter().map(jid).collect()
 }
 
+/// What the keys of totals begin with, and those of the metrics of each class.
+const COUNTS: [&str; 5] = ["stat:", "j|", "h|", "Toil-", "Steps-"];
+
 /// Nothing of the engine's is left but its counters and what it remembers about names.
 async fn leftovers(server: &Server, verdict: &mut Verdict) {
     let mut keys: Vec<String> = server.query("KEYS *").await;
@@ -168,9 +171,10 @@ async fn leftovers(server: &Server, verdict: &mut Verdict) {
     let passing = |key: &str| {
         // these expire; of a process that was killed nobody deletes them
         [":work", ":workers"].iter().any(|end| key.ends_with(end))
-            || ["stat:", "roustabout:beats:", "roustabout:unbroken"]
+            || ["roustabout:beats:", "roustabout:unbroken"]
                 .iter()
                 .any(|start| key.starts_with(start))
+            || COUNTS.iter().any(|start| key.starts_with(start))
     };
     keys.retain(|key| !kept.contains(&key.as_str()) && !passing(key));
     let mut queues: Vec<String> = server.query("SMEMBERS queues").await;

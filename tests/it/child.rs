@@ -3,12 +3,16 @@
 
 use std::fs::File;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{FromRedisValue, cmd};
 use roustabout::engine::{
     JobContext, Lifecycle, Redis, RedisOptions, Registry, TlsVerify, Worker, WorkerOptions,
 };
+use roustabout::notices::{Notices, Receiver};
+use roustabout::pidfile::Pidfile;
+use roustabout::supervision::{self, Service};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
@@ -18,6 +22,8 @@ use crate::toil;
 
 const DIARY: &str = "test:diary";
 const SETUP: &str = "WORKER_PROCESS";
+/// Where a process with such a variable keeps its pidfile.
+pub const PIDFILE: &str = "WORKER_PROCESS_PIDFILE";
 
 /// How the process works.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,6 +37,9 @@ pub struct Setup {
     pub cron: Option<String>,
     pub stall_timeout: Option<Duration>,
     pub memory_limit: Option<u64>,
+    pub job_timeout: Option<Duration>,
+    /// Where its notices go, and whether that may be on this machine.
+    pub notices: Option<(String, bool)>,
     /// Where it records what it does, in a storm.
     pub post: Option<Post>,
 }
@@ -49,7 +58,19 @@ impl Setup {
         let (concurrency, grace) = (10, Duration::from_secs(30));
         let (stall_timeout, memory_limit) = (None, None);
         let (url, unhurried, cron, post) = (server.url(), false, None, None);
-        Setup { url, concurrency, grace, unhurried, cron, stall_timeout, memory_limit, post }
+        let (job_timeout, notices) = (None, None);
+        Setup {
+            url,
+            concurrency,
+            grace,
+            unhurried,
+            cron,
+            stall_timeout,
+            memory_limit,
+            job_timeout,
+            notices,
+            post,
+        }
     }
 
     pub fn start(&self) -> Child {
@@ -241,6 +262,13 @@ jobs! {
         std::thread::sleep(Duration::from_secs(3_600));
         Ok(())
     }
+    // holds its thread until there is such a file
+    Hold { path: String } |this, _cx| {
+        while !std::fs::exists(&this.path)? {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
     // keeps what it takes
     Leak { mib: usize } |this, cx| {
         Vec::leak(vec![1u8; this.mib << 20]);
@@ -279,6 +307,12 @@ impl Setup {
         }
     }
 
+    fn notices(&self) -> Option<Notices> {
+        let (url, allow_private) = self.notices.as_ref()?;
+        let receiver = Receiver::new(url, *allow_private).expect("a client");
+        Some(Notices::to(receiver).expect("a thread"))
+    }
+
     fn registry(&self, redis: &Redis) -> Registry<Book> {
         let redis = redis.clone();
         if let Some(Post { name, ledger }) = self.post.clone() {
@@ -289,6 +323,7 @@ impl Setup {
         let registry = Registry::new(Book { redis, ledger, name: String::new() });
         let registry = registry.job::<Note>().job::<Gate>().job::<Count>().job::<Nap>();
         let registry = registry.job::<Killer>().job::<Frozen>().job::<Block>().job::<Leak>();
+        let registry = registry.job::<Hold>();
         match &self.cron {
             Some(times) => registry.cron("cron", times, Note { name: "cron".into() }),
             None => registry,
@@ -304,6 +339,8 @@ fn worker_process() {
     let setup: Setup = serde_json::from_str(&setup).expect("a setup");
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(2).enable_all().build().expect("a runtime");
+    let notices = setup.notices();
+    let tell = notices.clone();
     let ended = runtime.block_on(async {
         let lifecycle = Lifecycle::for_worker()?;
         tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
@@ -314,8 +351,24 @@ fn worker_process() {
         let (stall_timeout, memory_limit) = (setup.stall_timeout, setup.memory_limit);
         let own =
             WorkerOptions { concurrency, shutdown_timeout, stall_timeout, memory_limit, ..times };
-        Worker::new(own, redis, registry).run(lifecycle).await
+        supervision::start(Service::Worker(concurrency), &lifecycle, shutdown_timeout);
+        if let Some(path) = std::env::var_os(PIDFILE) {
+            let pidfile = Pidfile::claim(path.as_ref()).map_err(anyhow::Error::msg)?;
+            Arc::new(pidfile).follow(&lifecycle);
+        }
+        let own = WorkerOptions { job_timeout: setup.job_timeout.or(own.job_timeout), ..own };
+        let worker = Worker::new(own, redis, registry);
+        match tell {
+            Some(notices) => {
+                notices.follow(&lifecycle);
+                worker.notices(move |notice| notices.tell(notice)).run(lifecycle).await
+            }
+            None => worker.run(lifecycle).await,
+        }
     });
+    if let (Some(notices), Ok(exit)) = (notices, &ended) {
+        notices.end(*exit);
+    }
     // without unwinding through the test harness, whose exit codes are others
     std::process::exit(ended.map_or(1, |exit| exit.code().into()));
 }

@@ -1,4 +1,5 @@
-//! `docs/reliability.md` names a test for each promise: they are there.
+//! `docs/reliability.md` names a test for each promise, `docs/sidekiq.md` one for what it says:
+//! they are there.
 
 use std::fs;
 use std::path::Path;
@@ -46,6 +47,20 @@ fn every_promise_names_tests_that_are_there() {
         assert!(!file.is_empty(), "no test is named in: {row}");
     }
     assert!(checked > 40, "{checked}");
+}
+
+#[test]
+fn the_page_on_sidekiq_names_tests_that_are_there() {
+    let page = read("docs/sidekiq.md");
+    let mut checked = 0;
+    for (file, test) in page.split('`').skip(1).step_by(2).filter_map(|name| name.split_once("::"))
+    {
+        if file.starts_with(|first: char| first.is_ascii_lowercase()) {
+            assert!(names(&source(file), test), "{file}::{test}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 15, "{checked}");
 }
 
 /// As a function, or what a macro makes one of.

@@ -102,7 +102,8 @@ fn odd_jobs() -> Vec<(String, End)> {
     }
     // how often
     for retry in ["1e400", "-1", "1.5", "null", "{}", "[]", "\"5\"", "\"x\"", &digits] {
-        add(Retry, format!(r#""class":"Fails","args":[],"retry":{retry}"#));
+        let end = if retry == "-1" { Dead } else { Retry };
+        add(end, format!(r#""class":"Fails","args":[],"retry":{retry}"#));
         add(Retry, format!(r#""class":"Fails","args":[],"retry_count":{retry}"#));
         add(Retry, format!(r#""class":"Fails","args":[],"failed_at":{retry},"retry_count":3"#));
     }

@@ -9,13 +9,18 @@ const GROUND_UP: &[&str] = &[
     "keys",
     "clock",
     "readable",
+    "json",
     "payload",
+    "active_job",
+    "invalid",
+    "signals",
     "lifecycle",
     "queues",
     "options",
     "tls",
     "server",
     "scripts",
+    "metrics",
     "counters",
     "delivery",
     "inflight", // plain data and decisions
@@ -25,6 +30,7 @@ const GROUND_UP: &[&str] = &[
     "errors",
     "refusals",
     "process",
+    "backtrace",
     "retry",
     "rescues",
     "connection",
@@ -39,6 +45,7 @@ const GROUND_UP: &[&str] = &[
     "client",
     "backlog",
     "buffered",
+    "notice",
     "inspect", // what authors see
     "suspects",
     "fetch",
@@ -50,6 +57,7 @@ const GROUND_UP: &[&str] = &[
     "poller",
     "cron", // one verb each
     "registry",
+    "outcome",
     "processor",
     "intake",
     "parts",
@@ -144,6 +152,8 @@ fn keys_are_in_one_place() {
         "\"schedule\"",
         "-signals\"",
         ":work\"",
+        "\"j|",
+        "\"h|",
     ];
     for path in sources("src/engine") {
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();

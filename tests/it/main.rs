@@ -7,10 +7,14 @@ mod support;
 mod docs; // the page of promises names tests that are there
 mod layers; // who may import whom
 
+mod browser; // a headless Chromium
 mod child; // a worker process of its own, and its jobs
+mod desk; // a browser on Sidekiq's own pages
 mod load; // jobs of every kind, and the books about them
+mod notify; // what systemd is to a service
 mod program; // the real programs, and what they log
 mod proxy; // loses replies and delays requests on demand
+mod receiver; // takes webhooks
 mod relay; // bytes on a port: led elsewhere, torn, late, broken
 mod resp; // RESP, as far as the proxy needs it
 mod trouble; // a server that does not serve, and says why
@@ -42,6 +46,7 @@ mod freeze; // SIGSTOP for longer than the record lives
 mod full_redis; // maxmemory reached, nothing evicted
 mod hostile; // payloads that were made to do harm
 mod hostile_cases;
+mod interop; // beside the real Sidekiq
 mod job_faults; // jobs that panic and hang
 mod large_jobs; // 5 MB each, several at once
 mod late_requests; // the server sees a request long after the worker gave it up
@@ -49,6 +54,8 @@ mod limits; // no connections left, no memory, idle ones closed
 mod lines; // what the log says of outages
 mod lost_replies; // the server executes a step and the worker never learns of it
 mod many_jobs; // jobs that look alike, come from jobs, come in crowds
+mod metrics; // the numbers of each class, as Sidekiq shows them
+mod notices; // what people are told of stuck jobs
 mod odd_queues; // names with every odd character, and ten thousand of them
 mod outage; // the first one back leaves the others alone
 mod queue_lists; // QUEUES as Resque reads it
@@ -56,8 +63,11 @@ mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod refusals; // Redis is there and says no
 mod remote; // quiet, list, and commands through Redis
 mod secrets; // user and password in the URL
+mod sidekiq_web; // Sidekiq's own pages and buttons, in a browser
 mod stops; // TERM: short jobs finish, long ones go back
 mod storm; // all the ways a process can end, at once
+mod stuck; // the stuck-worker script of Sidekiq's operators, and our answer to it
+mod supervision; // what systemd hears of a process that is stuck
 mod tls; // rediss:// against a self-signed chain
 mod torn_streams; // byte by byte, late, cut, shut, stalled, reset
 mod watchdog; // a process that is stuck, or too large, makes room for a fresh one

@@ -1,9 +1,13 @@
 //! What a process is asked to do while it lives: be quiet, list its jobs, commands through
 //! Redis.
 
+use std::time::Duration;
+
+use roustabout::engine::{Registry, WorkerOptions};
+
 use crate::child::{Child, Count, Gate, Note, notes};
 use crate::lost_replies::held;
-use crate::support::{Server, client, eventually};
+use crate::support::{Diary, Running, Server, brisk, client, eventually};
 
 #[tokio::test]
 async fn a_quiet_process_lets_go_of_iterable_jobs_and_stays() {
@@ -78,4 +82,22 @@ async fn resques_usr2_is_quiet_and_usr1_does_nothing() {
     client.enqueue(Note { name: "for others".into() }).await.unwrap();
     child.stop().await;
     assert_eq!(server.query::<u32>("LLEN queue:default").await, 1);
+}
+
+#[tokio::test]
+async fn who_asks_for_quiet_sees_it_before_the_next_beat() {
+    let server = Server::start().await;
+    let hour = Duration::from_secs(3_600);
+    let options = WorkerOptions { beat: hour, ttl: 2 * hour, ..brisk() };
+    let worker = Running::start(options, server.redis(), Registry::new(Diary::default()));
+    let owners = async || server.query::<Vec<String>>("SMEMBERS roustabout:owners").await;
+    eventually("it registers", async || !owners().await.is_empty()).await;
+    let identity = owners().await.remove(0);
+    let () = server.query(&format!("LPUSH {identity}-signals TSTP")).await;
+    let quiet = async || {
+        let said: Option<String> = server.query(&format!("HGET {identity} quiet")).await;
+        said.as_deref() == Some("true")
+    };
+    eventually("it says so", quiet).await;
+    worker.stop().await;
 }

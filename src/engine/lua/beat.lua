@@ -4,8 +4,8 @@
 --       the key that remembers it and its lifetime in seconds, the key that tells since when
 --       beats come through (see dead.lua),
 --       n, n words of the heartbeat record, n, n names of work hashes, n, n words of running
---       jobs, then quadruples: key, hash field ('' = plain counter), increment, lifetime in
---       seconds (0 = none); counters are added once however often the same beat is sent
+--       jobs, then commands that add to counters, each as the number of its words followed by
+--       the words; they are run once however often the same beat is sent
 -- returns: false if the record is gone, else the server's TIME
 local identity, ttl, at = ARGV[1], ARGV[2], 8
 if redis.call('PEXPIRE', identity, ttl) == 0 then return false end
@@ -40,11 +40,7 @@ at = at + 1 + tonumber(ARGV[at])
 -- not in the record: that may expire before a beat without a reply is sent again
 if redis.call('GET', ARGV[5]) ~= ARGV[4] then
   redis.call('SET', ARGV[5], ARGV[4], 'EX', ARGV[6])
-  for i = at, #ARGV, 4 do
-    local key, field, by, expiry = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-    -- pcall: a counter that is none (somebody's SET) must not look like a failed heartbeat
-    if field == '' then redis.pcall('INCRBY', key, by) else redis.pcall('HINCRBY', key, field, by) end
-    if expiry ~= '0' then redis.call('EXPIRE', key, expiry) end
-  end
+  -- pcall: a counter that is none (somebody's SET) must not look like a failed heartbeat
+  while at <= #ARGV do redis.pcall(unpack(list())) end
 end
 return time

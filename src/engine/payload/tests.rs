@@ -22,7 +22,7 @@ fn the_last_of_repeated_names_counts() {
 
 #[test]
 fn odd_types_are_as_good_as_absent() {
-    let head = Head::parse(br#"{"class":7,"jid":null,"retry":"x","retry_count":-1,"args":[]}"#);
+    let head = Head::parse(br#"{"class":7,"jid":null,"retry":null,"retry_count":-1,"args":[]}"#);
     let head = head.unwrap();
     assert_eq!((head.class.as_deref(), head.jid.as_deref()), (None, None));
     assert_eq!((head.retry(), head.failures(), head.args), (None, 0, Some("[]")));

@@ -5,7 +5,7 @@ use super::*;
 const NOW: f64 = 1_700_000_000.0;
 
 fn fate(raw: &str, rule: Option<Retry>, class: &'static str) -> Fate {
-    let failure = Failure { class, message: "boom".into() };
+    let failure = Failure::new(class, "boom");
     failed(raw.as_bytes(), "q", rule, &failure, &Moment { now: NOW, dice: 0.0 })
 }
 
@@ -55,6 +55,63 @@ fn who_is_tried_again() {
     }
 }
 
+/// What strangers write into the fields that decide; tests/it/interop/judge.rs asks Ruby.
+#[test]
+fn odd_fields() {
+    // a limit of 60 s that is over, or not, if the time is understood
+    let limited = |failed_at: &str| {
+        format!(r#"{{"retry_for":60,"retry":9,"retry_count":0,"failed_at":{failed_at}}}"#)
+    };
+    let table = [
+        // `retry`: null is absent, what else is true in Ruby is the usual number
+        (r#"{"retry":null}"#, Retry::Times(0), "dead"),
+        (r#"{"retry":null}"#, Retry::Never, "discard"),
+        (r#"{"retry":"5"}"#, Retry::Times(0), "retry"),
+        (r#"{"retry":2.5}"#, Retry::Never, "retry"),
+        (r#"{"retry":[]}"#, Retry::Never, "retry"),
+        (r#"{"retry":-1}"#, Retry::Default, "dead"),
+        (r#"{"retry":99999999999999999999,"retry_count":70}"#, Retry::Never, "retry"),
+        // `dead`: only false is false
+        (r#"{"retry":0,"dead":null}"#, Retry::Default, "dead"),
+        (r#"{"retry":0,"dead":"false"}"#, Retry::Default, "dead"),
+        // `retry_for`: no number is none; it takes the place of `retry`
+        (r#"{"retry_for":60,"retry":0}"#, Retry::Default, "retry"),
+        (r#"{"retry_for":2e9,"retry":0}"#, Retry::Default, "retry"),
+        (r#"{"retry_for":-1}"#, Retry::Default, "dead"),
+        (r#"{"retry_for":"1 day","retry":0}"#, Retry::Default, "dead"),
+        (r#"{"retry_for":null,"retry":0}"#, Retry::Default, "dead"),
+        // a first failure that nobody can date leaves the count
+        (&limited(r#""once""#), Retry::Default, "retry"),
+        (&limited(r#""once""#).replace("9", "1"), Retry::Default, "dead"),
+        // whole seconds, milliseconds, texts of either kind, ISO 8601: 59 s ago, 61 s ago
+        (&limited("1699999941"), Retry::Default, "retry"),
+        (&limited("1699999939"), Retry::Default, "dead"),
+        (&limited("1699999941000"), Retry::Default, "retry"),
+        (&limited("1699999939000"), Retry::Default, "dead"),
+        (&limited(r#""1699999941.5""#), Retry::Default, "retry"),
+        (&limited(r#""1699999939.5""#), Retry::Default, "dead"),
+        (&limited(r#""2023-11-14T22:12:21Z""#), Retry::Default, "retry"),
+        (&limited(r#""2023-11-14T22:12:19Z""#), Retry::Default, "dead"),
+        // fields that decide nothing
+        (r#"{"tags":["a"],"bid":"b","created_at":"x","later":{"a":[]}}"#, Retry::Default, "retry"),
+    ];
+    for (raw, rule, expected) in table {
+        assert_eq!(name(&fate(raw, Some(rule), ERROR)), expected, "{raw} {rule:?}");
+    }
+}
+
+#[test]
+fn a_backtrace_for_those_who_want_one() {
+    let written = |raw: &str| {
+        let Fate::Retry { payload, .. } = fate(raw, None, ERROR) else { panic!() };
+        Payload::parse(&payload).unwrap().get::<String>("error_backtrace")
+    };
+    assert!(written(r#"{"backtrace":true}"#).is_some());
+    assert_eq!(written(r#"{"backtrace":false}"#), None);
+    // one of an earlier failure is not taken for this one's
+    assert_ne!(written(r#"{"backtrace":3,"error_backtrace":"old"}"#).unwrap(), "old");
+}
+
 #[test]
 fn what_is_written() {
     let raw = r#"{"class":"A","args":[1.0],"jid":"1","queue":"old","cattr":{"x":1}}"#;
@@ -69,6 +126,26 @@ fn what_is_written() {
             .unwrap()
             .ends_with(r#""retry_count":1,"retried_at":1700000000.0}"#)
     );
+}
+
+#[test]
+fn counts_go_on_from_odd_ones() {
+    let written = |raw: &str| {
+        let Fate::Retry { payload, .. } = fate(raw, None, ERROR) else { panic!() };
+        let payload = Payload::parse(&payload).unwrap();
+        let raw = |name: &str| payload.raw(name).map(str::to_owned);
+        (raw("retry_count").unwrap(), raw("failed_at"), raw("retried_at"))
+    };
+    let (now, old) = (Some("1700000000.0".to_owned()), Some("5".to_owned()));
+    // the API's "retry now" has taken one off, and the first failure is still the first
+    let after = written(r#"{"retry_count":-1,"failed_at":5}"#);
+    assert_eq!(after, ("0".into(), old.clone(), now.clone()));
+    assert_eq!(written(r#"{"retry_count":2.0,"failed_at":5}"#), ("3".into(), old, now.clone()));
+    assert_eq!(written(r#"{"retry_count":null}"#), ("0".into(), now.clone(), None));
+    assert_eq!(written(r#"{"retry_count":"2"}"#), ("0".into(), now, None));
+    let head = |raw: &str| Head::parse(raw.as_bytes()).unwrap().failures();
+    assert_eq!(head(r#"{"retry_count":-1}"#), 0);
+    assert_eq!(head(r#"{"retry_count":99999999999999999999}"#), u32::MAX);
 }
 
 #[test]

@@ -1,0 +1,135 @@
+//! Active Job, the interface of Rails: its jobs travel in a wrapper, which names their class and
+//! marks in their arguments what JSON has no word for.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::json::raw;
+use super::payload::{Head, Payload, random_hex};
+
+/// The name that every version of Sidekiq knows …
+const WRAPPER: &str = "ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper";
+/// … and the one that Sidekiq 8 writes.
+const WRAPPERS: [&str; 2] = [WRAPPER, "Sidekiq::ActiveJob::Wrapper"];
+/// What the names of marks begin with.
+const MARK: &str = "_aj_";
+
+/// The class that a handler is registered for, and its arguments: of a wrapped job its own.
+pub(crate) fn opened<'a>(head: &Head<'a>) -> (String, Result<Cow<'a, str>, serde_json::Error>) {
+    let class = head.class.clone().unwrap_or_default();
+    let args = head.args.unwrap_or("[]");
+    if !WRAPPERS.contains(&class.as_str()) {
+        return (class, Ok(args.into()));
+    }
+    match serde_json::from_str::<[Record; 1]>(args) {
+        Ok([Record { job_class, arguments }]) => {
+            let class = head.wrapped.clone().or(job_class).unwrap_or(class);
+            (class, plain(arguments).map(|args| String::from(Box::<str>::from(args)).into()))
+        }
+        Err(error) => (head.wrapped.clone().unwrap_or(class), Err(error)),
+    }
+}
+
+#[derive(Deserialize)]
+struct Record<'a> {
+    job_class: Option<String>,
+    #[serde(borrow)]
+    arguments: &'a RawValue,
+}
+
+/// Without the marks, at any depth: what a serializer wrapped (a time, a symbol, a duration)
+/// becomes its `value`, a reference to a record its `gid://` text. Numbers keep their text.
+fn plain(value: &RawValue) -> Result<Box<RawValue>, serde_json::Error> {
+    let text = value.get();
+    if text.starts_with('[') {
+        let items: Vec<&RawValue> = serde_json::from_str(text)?;
+        return raw(&items.into_iter().map(plain).collect::<Result<Vec<_>, _>>()?);
+    }
+    if !text.starts_with('{') {
+        return Ok(value.to_owned());
+    }
+    let mut fields: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
+    if let (1, Some(reference)) = (fields.len(), fields.get("_aj_globalid")) {
+        return Ok((*reference).to_owned());
+    }
+    if let (Some(_), Some(value)) = (fields.get("_aj_serialized"), fields.get("value")) {
+        return plain(value);
+    }
+    fields.retain(|name, _| !name.starts_with(MARK));
+    let fields = fields.into_iter().map(|(name, value)| Ok((name, plain(value)?)));
+    raw(&fields.collect::<Result<BTreeMap<_, _>, serde_json::Error>>()?)
+}
+
+impl Payload {
+    /// A job for a Ruby worker with Active Job (Rails). `arguments` is an array; an object at
+    /// its end arrives as keyword arguments, or as a hash with symbols as keys where `perform`
+    /// takes none. Other objects arrive as hashes with strings as keys.
+    pub fn active_job(class: &str, queue: &str, arguments: Value) -> Payload {
+        let mut arguments = match arguments {
+            Value::Array(arguments) => arguments,
+            other => vec![other],
+        };
+        if let Some(Value::Object(keywords)) = arguments.last_mut() {
+            let names: Vec<String> = keywords.keys().cloned().collect();
+            keywords.insert(format!("{MARK}ruby2_keywords"), names.into());
+        }
+        let id = random_hex::<16>();
+        let id = [&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]].join("-");
+        let record = json!({
+            "job_class": class,
+            "job_id": id,
+            "provider_job_id": null,
+            "queue_name": queue,
+            "priority": null,
+            "arguments": arguments,
+            "executions": 0,
+            "exception_executions": {},
+        });
+        Payload::new(WRAPPER, json!([record])).queue(queue).with("wrapped", class)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(payload: &str) -> (String, Option<String>) {
+        let (class, args) = opened(&Head::parse(payload.as_bytes()).unwrap());
+        (class, args.ok().map(Cow::into_owned))
+    }
+
+    #[test]
+    fn the_inner_name_and_plain_arguments() {
+        let args = r#"[{"job_class":"A","arguments":[1180591620717411303424,1.0,{"a":{"b":[{"_aj_globalid":"gid://app/User/7"}],"_aj_symbol_keys":["b"]},"_aj_ruby2_keywords":["a"]},{"_aj_serialized":"ActiveJob::Serializers::TimeSerializer","value":"2026-11-22T05:00:00Z"},{"_aj_serialized":"X","value":{"_aj_serialized":"Y","value":"deep"}},{"_aj_serialized":"R","begin":1,"end":2}]}]"#;
+        let plain = r#"[1180591620717411303424,1.0,{"a":{"b":["gid://app/User/7"]}},"2026-11-22T05:00:00Z","deep",{"begin":1,"end":2}]"#;
+        for wrapper in WRAPPERS {
+            let payload = format!(r#"{{"class":"{wrapper}","wrapped":"B","args":{args}}}"#);
+            assert_eq!(open(&payload), ("B".into(), Some(plain.into())));
+            let unnamed = payload.replace(r#""wrapped":"B","#, "");
+            assert_eq!(open(&unnamed).0, "A");
+        }
+    }
+
+    #[test]
+    fn what_is_no_wrapper_and_what_is_a_broken_one() {
+        let other = r#"{"class":"A","wrapped":"B","args":[{"_aj_x":1}]}"#;
+        assert_eq!(open(other), ("A".into(), Some(r#"[{"_aj_x":1}]"#.into())));
+        for args in ["[]", "[{}]", "[{\"arguments\":[]},1]", "7"] {
+            let broken = format!(r#"{{"class":"{WRAPPER}","wrapped":"B","args":{args}}}"#);
+            assert_eq!(open(&broken), ("B".into(), None), "{args}");
+        }
+    }
+
+    #[test]
+    fn there_and_back() {
+        let payload = Payload::active_job("B", "low", json!([1, {"a": {"c": 2}}]));
+        let bytes = payload.to_bytes();
+        let text = std::str::from_utf8(&bytes).unwrap();
+        assert_eq!(open(text), ("B".into(), Some(r#"[1,{"a":{"c":2}}]"#.into())));
+        assert!(text.contains(r#""_aj_ruby2_keywords":["a"]"#), "{text}");
+    }
+}

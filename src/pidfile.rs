@@ -1,0 +1,124 @@
+//! `--pidfile`: the one worker of its name, for supervisors that go by such a file.
+//!
+//! Who is alive is told by a lock on the file, which ends with its process however that ends; a
+//! number would not do, since containers give the same ones again and again. The file is written
+//! and locked under a name of its own at the start and renamed when the worker is ready: so the
+//! lock is held from the first moment, and nobody ever reads half a number.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::engine::Lifecycle;
+
+/// The claim to a file, from the start of a worker to its end.
+pub struct Pidfile {
+    path: PathBuf,
+    fresh: PathBuf,
+    file: File,
+}
+
+impl Pidfile {
+    /// Makes sure that no other process holds this file, and that none can from now on; it is not
+    /// there yet. A stale one is no obstacle. `Err` is a line for people.
+    pub fn claim(path: &Path) -> Result<Pidfile, String> {
+        let about = |error: io::Error| format!("--pidfile {}: {error}", path.display());
+        // absolute: a job may change the directory
+        let absolute = std::path::absolute(path).map_err(about)?;
+        if absolute.is_dir() {
+            return Err(about(io::ErrorKind::IsADirectory.into()));
+        }
+        let mut fresh = absolute.clone().into_os_string();
+        fresh.push(".starting");
+        let fresh = PathBuf::from(fresh);
+        let file = match lock(&fresh).map_err(about)? {
+            Ok(file) => file,
+            Err(held) => return Err(taken(path, held)),
+        };
+        let this = Pidfile { path: absolute, fresh, file };
+        let refusal = match this.introduce().and_then(|()| holder(&this.path)) {
+            Ok(None) => return Ok(this), // nor will there be one: only who has the lock renames
+            Ok(Some(held)) => taken(path, held),
+            Err(error) => about(error),
+        };
+        this.remove();
+        Err(refusal)
+    }
+
+    fn introduce(&self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        writeln!(&self.file, "{}", std::process::id())
+    }
+
+    /// Lets the file appear when the worker is ready, and go when it leaves in a hurry. Needs a
+    /// tokio runtime.
+    pub fn follow(self: &Arc<Self>, lifecycle: &Lifecycle) {
+        let this = self.clone();
+        lifecycle.before_leaving(move |_| this.remove());
+        let (this, lifecycle) = (self.clone(), lifecycle.clone());
+        tokio::spawn(async move {
+            lifecycle.ready().await;
+            if let Err(error) = fs::rename(&this.fresh, &this.path) {
+                tracing::error!("--pidfile {}: {error}", this.path.display());
+            }
+        });
+    }
+
+    /// Removes the file, whichever of its names it has, if it is still ours.
+    pub fn remove(&self) {
+        // in this order: it may be renamed at this very moment
+        for path in [&self.fresh, &self.path] {
+            if is_at(&self.file, path).unwrap_or(false) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+/// Creates the file if need be and locks it; `Ok(Err)` is one that somebody else has locked.
+fn lock(path: &Path) -> io::Result<Result<File, File>> {
+    loop {
+        let mut open = OpenOptions::new();
+        let file = open.read(true).write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) if is_at(&file, path)? => return Ok(Ok(file)),
+            Ok(()) => {} // it was renamed or removed meanwhile: another one is to be locked
+            Err(TryLockError::WouldBlock) => return Ok(Err(file)),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// The file, if it is there and a living process holds it.
+fn holder(path: &Path) -> io::Result<Option<File>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(file)),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(there) => Ok((ours.dev(), ours.ino()) == (there.dev(), there.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn taken(path: &Path, mut held: File) -> String {
+    let mut pid = String::new();
+    let _ = held.read_to_string(&mut pid);
+    let who = match pid.trim() {
+        "" => "another process".to_owned(), // which has not come to writing it yet
+        pid => format!("process {pid}"),
+    };
+    format!("--pidfile {}: {who} has it and is alive", path.display())
+}

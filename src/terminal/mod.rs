@@ -1,0 +1,98 @@
+//! The program `jobs`: one file a command. A command asks Redis over `engine::inspect` and gives
+//! back an answer; reading the command line, connecting and printing are done here for all.
+
+mod check;
+mod mark;
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use crate::config::Config;
+use crate::engine::Redis;
+
+/// Looks at jobs and worker processes, and steers them.
+#[derive(clap::Parser)]
+#[command(name = "jobs", version, after_help = EXAMPLES)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  jobs check --max-runtime 30m          is a job stuck? Exit 1 if so, naming it
+  jobs check --max-runtime 1h --stop    and stop its process; for cron
+  jobs mark \"v42 faster imports\"        a deploy, for Sidekiq's metrics page
+
+From a checkout: cargo run --bin jobs -- check --max-runtime 30m
+On Heroku: heroku run target/release/jobs check --max-runtime 30m
+
+Where Redis is: REDIS_URL, or a .env file in the working directory; the README has the table.
+Exit codes: 0 all is well; 1 it is not, or Redis cannot be reached; 2 bad usage.
+`jobs COMMAND --help` has more.";
+
+#[derive(clap::Subcommand)]
+enum Command {
+    Check(check::Check),
+    Mark(mark::Mark),
+}
+
+/// What a command has to say, and how to exit.
+pub(crate) struct Answer {
+    /// For stdout.
+    text: String,
+    /// For stderr: what else the reader should know.
+    remarks: Vec<String>,
+    code: u8,
+}
+
+/// Runs a command and prints its answer. The error is one line for a person.
+pub fn run(arguments: Arguments, config: &Config) -> Result<u8, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("no runtime: {error}"))?;
+    let answer = runtime.block_on(answer(arguments.command, config));
+    // a name lookup that hangs must not hold up the exit
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    // what answers in the place of Redis may make for many lines
+    let answer = answer.map_err(|why| why.split_whitespace().collect::<Vec<_>>().join(" "))?;
+    // a reader that has gone (`jobs … | head`) is no failure of ours
+    if !answer.text.is_empty() {
+        let _ = writeln!(io::stdout(), "{}", answer.text);
+    }
+    for remark in &answer.remarks {
+        let _ = writeln!(io::stderr(), "jobs: {remark}");
+    }
+    Ok(answer.code)
+}
+
+async fn answer(command: Command, config: &Config) -> Result<Answer, String> {
+    match command {
+        Command::Check(check) => check.run(config).await,
+        Command::Mark(mark) => mark.run(config).await,
+    }
+}
+
+/// How long Redis may take to be there, and then to answer. A person waits, or cron does.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The connection for a command; an error if Redis is not there in time.
+async fn connect(config: &Config) -> Result<Redis, String> {
+    let mut options = config.redis.clone();
+    options.deadline = PATIENCE;
+    let redis = Redis::connect(options);
+    // a little longer than one attempt, whose end says more than silence
+    match timeout(PATIENCE + Duration::from_millis(500), redis.up()).await {
+        Ok(up) => up.map(|()| redis).map_err(|error| error.to_string()),
+        Err(_) => {
+            let reason = redis.status().err().unwrap_or_default();
+            Err(format!("Redis cannot be reached: {reason}"))
+        }
+    }
+}
+
+/// What Redis said to a command, as one line.
+fn refused(error: redis::RedisError) -> String {
+    format!("Redis did not answer as it should: {error}")
+}
