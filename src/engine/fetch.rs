@@ -23,9 +23,9 @@ pub(crate) const MAX_JOBS: usize = 1_000;
 /// Payload bytes per call, about: it ends with the step that reaches this.
 const MAX_BYTES: usize = 4 << 20;
 /// Jobs at most per RPOP and HSET inside the call, since Lua can hand over some thousand words
-/// only; and in its first step, which shows how large they are.
+/// only; and in its first step, which shows how large they are: few if the last ones were large.
 const MAX_STEP: usize = 500;
-const FIRST_STEP: usize = 2;
+const FIRST_STEP: std::ops::RangeInclusive<usize> = 2..=16;
 /// Queues per call, for the same reason; the others stay dirty and come next.
 const MAX_QUEUES: usize = 1_000;
 
@@ -38,6 +38,7 @@ pub(crate) struct Fetcher {
     known: HashSet<String>,
     serving: Vec<Resolved>,
     batch: u64,
+    first_step: usize,
     refusals: Refusals,
     rest: Instant,
     /// Whether it was said that some names cannot be served.
@@ -73,6 +74,7 @@ impl Fetcher {
             known,
             serving: Vec::new(),
             batch: 0,
+            first_step: *FIRST_STEP.start(),
             refusals,
             rest: Instant::now(),
             said: false,
@@ -133,6 +135,10 @@ impl Fetcher {
             }
         };
         self.inflight.enter(&taken.deliveries);
+        if let Some(largest) = taken.deliveries.iter().map(|delivery| delivery.raw.len()).max() {
+            let (few, many) = FIRST_STEP.into_inner();
+            self.first_step = (MAX_BYTES / many / largest.max(1)).clamp(few, many);
+        }
         if taken.rescues {
             suspects::find(&self.session, &taken.deliveries).await;
         }
@@ -173,7 +179,7 @@ impl Fetcher {
         }
         script.arg(self.session.identity()).arg(lease.number);
         script.arg(&self.session.inflight_key).arg(self.batch);
-        script.arg(permits).arg(FIRST_STEP).arg(MAX_STEP).arg(MAX_BYTES).arg(keys::RESCUES);
+        script.arg(permits).arg(self.first_step).arg(MAX_STEP).arg(MAX_BYTES).arg(keys::RESCUES);
         for name in queues {
             script.arg(name);
         }

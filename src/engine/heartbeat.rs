@@ -27,7 +27,7 @@ use super::session::Session;
 use super::watchdog::Watchdog;
 
 /// Remote commands are fetched this often.
-const COMMANDS_EVERY: Duration = Duration::from_secs(1);
+const COMMANDS_EVERY: Duration = Duration::from_millis(1_500);
 
 /// What a heartbeat needs.
 pub(crate) struct Heartbeat {
@@ -60,10 +60,19 @@ impl Heartbeat {
     }
 
     async fn run(&self, redis: Redis) {
-        let (number, rtt, alone, gave_way) = (0, Duration::ZERO, false, None);
+        let (number, rtt, alone, gave_way, shown) = (0, Duration::ZERO, false, None, true);
         let refusals = self.session.redis.complaints().about("take a sign of life");
-        let mut beats =
-            Beats { heartbeat: self, redis, unsent: None, number, rtt, alone, gave_way, refusals };
+        let mut beats = Beats {
+            heartbeat: self,
+            redis,
+            unsent: None,
+            number,
+            shown,
+            rtt,
+            alone,
+            gave_way,
+            refusals,
+        };
         let (mut beat, mut commands) =
             (interval(self.every), interval(COMMANDS_EVERY.min(self.every)));
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -88,6 +97,8 @@ struct Beats<'a> {
     /// Counters that Redis may not have yet, under the number they were sent with.
     unsent: Option<Increments>,
     number: u64,
+    /// There may be running jobs to be seen in Redis.
+    shown: bool,
     rtt: Duration,
     /// At the last look there was only our own connection.
     alone: bool,
@@ -105,10 +116,13 @@ impl Beats<'_> {
             self.number += 1;
         }
         let (sent, lease) = (Instant::now(), session.number());
-        let time = self.send().await;
+        let busy = self.heartbeat.inflight.busy();
+        self.shown |= !busy.is_empty();
+        let time = self.send(&busy).await;
         self.rtt = sent.elapsed();
         match time {
             Ok(Some(time)) => {
+                self.shown = !busy.is_empty();
                 session.redis.clock().set(time, self.rtt);
                 self.unsent = None;
                 self.refusals.passed();
@@ -133,11 +147,10 @@ impl Beats<'_> {
         }
     }
 
-    async fn send(&self) -> RedisResult<Option<(i64, i64)>> {
-        let busy = self.heartbeat.inflight.busy();
+    async fn send(&self, busy: &[Arc<Delivery>]) -> RedisResult<Option<(i64, i64)>> {
         let mut script = scripts::BEAT.prepare_invoke();
         self.put_head(&mut script, busy.len());
-        self.put_work(&mut script, &busy);
+        self.put_work(&mut script, busy);
         if let Some(increments) = &self.unsent {
             put_counters(&mut script, increments, self.redis.clock().now());
         }
@@ -191,7 +204,10 @@ impl Beats<'_> {
 
     fn put_work(&self, script: &mut ScriptInvocation<'_>, busy: &[Arc<Delivery>]) {
         let identity = self.heartbeat.session.identity();
-        script.arg(2).arg(keys::work(identity)).arg(keys::workers(identity));
+        match self.shown {
+            true => script.arg(2).arg(keys::work(identity)).arg(keys::workers(identity)),
+            false => script.arg(0),
+        };
         script.arg(busy.len() * 2);
         let now = self.redis.clock().now();
         for job in busy {
@@ -202,7 +218,6 @@ impl Beats<'_> {
         }
     }
 
-    /// Whether there was any.
     async fn commands(&mut self) {
         let mut pop = cmd("RPOP");
         pop.arg(keys::signals(self.heartbeat.session.identity())).arg(10);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::delivery::Delivery;
@@ -92,6 +93,8 @@ impl Intake {
         let Ok(mut permits) = self.permits.clone().acquire_owned().await else {
             return std::future::pending().await; // never closed
         };
+        // whoever is about to end shall: one call for many costs hardly more than for one
+        yield_now().await;
         let more = self.permits.available_permits().min(MAX_JOBS - 1) as u32;
         if let Ok(more) = self.permits.clone().try_acquire_many_owned(more) {
             permits.merge(more);

@@ -43,8 +43,8 @@ impl Default for WorkerOptions {
             memory_limit: None,
             beat: Duration::from_secs(5),
             ttl: Duration::from_secs(20),
-            reap: Duration::from_secs(2),
-            safety_poll: Duration::from_secs(5),
+            reap: Duration::from_secs(3),
+            safety_poll: Duration::from_secs(10),
         }
     }
 }

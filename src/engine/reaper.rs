@@ -42,6 +42,9 @@ async fn sweep(session: &Session) -> RedisResult<()> {
     let mut read = cmd("SMEMBERS");
     read.arg(keys::OWNERS);
     let owners: Vec<String> = session.redis.query(&read).await?;
+    if all_alive(session, &owners).await? {
+        return Ok(());
+    }
     let mut alive = pipe();
     for owner in &owners {
         alive.cmd("EXISTS").arg(owner);
@@ -54,6 +57,18 @@ async fn sweep(session: &Session) -> RedisResult<()> {
         outcome = outcome.and(reap(session, owner).await);
     }
     outcome
+}
+
+/// The usual case, for one command however many they are.
+async fn all_alive(session: &Session, owners: &[String]) -> RedisResult<bool> {
+    let others = owners.iter().filter(|owner| *owner != session.identity());
+    let others: Vec<&String> = others.collect();
+    if others.is_empty() {
+        return Ok(true);
+    }
+    let mut exist = cmd("EXISTS");
+    exist.arg(&others);
+    Ok(session.redis.query::<usize>(&exist).await? == others.len())
 }
 
 /// Takes everything back from one dead process; the call that finds nothing left forgets it.

@@ -3,7 +3,7 @@
 -- ARGV: identity, lifetime ms, processes set, sequence number of the counters,
 --       the key that remembers it and its lifetime in seconds, the key that tells since when
 --       beats come through (see dead.lua),
---       n, n words of the heartbeat record, n, n names of work hashes, n, n words of running
+--       n, n words of the heartbeat record, n, n names of work hashes to be written anew, n, n words of running
 --       jobs, then commands that add to counters, each as the number of its words followed by
 --       the words; they are run once however often the same beat is sent
 -- returns: false if the record is gone, else the server's TIME
@@ -22,9 +22,10 @@ redis.call('HSET', identity, unpack(list()))
 -- too need time to come back
 local time, unbroken = redis.call('TIME'), ARGV[7]
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local since = redis.call('GET', unbroken)
-if not since or tonumber(since) > now then since = now end
-redis.call('SET', unbroken, since, 'PX', math.floor(ttl / 2))
+local since = redis.call('GETEX', unbroken, 'PX', math.floor(ttl / 2))
+if not since or tonumber(since) > now then
+  redis.call('SET', unbroken, now, 'PX', math.floor(ttl / 2))
+end
 
 redis.pcall('SADD', ARGV[3], identity) -- what others keep there must not cost a beat
 for _, key in ipairs(list()) do
@@ -38,7 +39,7 @@ end
 at = at + 1 + tonumber(ARGV[at])
 
 -- not in the record: that may expire before a beat without a reply is sent again
-if redis.call('GET', ARGV[5]) ~= ARGV[4] then
+if at <= #ARGV and redis.call('GET', ARGV[5]) ~= ARGV[4] then
   redis.call('SET', ARGV[5], ARGV[4], 'EX', ARGV[6])
   -- pcall: a counter that is none (somebody's SET) must not look like a failed heartbeat
   while at <= #ARGV do redis.pcall(unpack(list())) end
