@@ -174,7 +174,7 @@ async fn counted_once(fault: Fault) {
     let (server, diary) = (Server::start().await, Diary::default());
     let proxy = Proxy::start(&server).await;
     let worker = Running::start(unhurried(), proxy.redis(), registry(&diary));
-    eventually("a beat", async || !keys(&server, "roustabout:beats:*").await.is_empty()).await;
+    eventually("a beat", async || !keys(&server, "roustabout:unbroken").await.is_empty()).await;
     client(&server).enqueue_all((0..5).map(|_| Slow {})).await.unwrap();
     client(&server).enqueue(Fails {}).await.unwrap();
     eventually("all have run", async || diary.len() == 6).await;
