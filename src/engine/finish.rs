@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use redis::{RedisError, RedisResult, Value, cmd};
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::delivery::Delivery;
@@ -115,7 +116,8 @@ impl Finisher {
         let mut refused = Vec::new();
         loop {
             tokio::select! {
-                () = self.wake.notified() => {}
+                // whoever is about to end comes along
+                () = self.wake.notified() => yield_now().await,
                 () = sleep(REFUSED_PAUSE), if !refused.is_empty() => {
                     self.with(|endings| endings.waiting.append(&mut refused));
                 }
