@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -187,6 +188,46 @@ fn what_cannot_be_written_is_told_at_once() {
     let line = refused(command(&redis, redis.dir.path(), &[]));
     assert!(line.contains("--pidfile") && line.contains("directory"), "{line}");
     assert_eq!(fs::read_dir(redis.dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn what_no_worker_has_left_is_neither_replaced_nor_removed() {
+    let redis = Redis::absent();
+    let at = |name: &str| redis.dir.path().join(name);
+    let is_socket = |path: &Path| fs::symlink_metadata(path).unwrap().file_type().is_socket();
+    let _socket = UnixListener::bind(at("socket")).unwrap();
+    fs::write(at("settings"), "PORT=5006\n").unwrap();
+    fs::write(at("stale"), "1\n").unwrap();
+    std::os::unix::fs::symlink(at("stale"), at("link")).unwrap();
+    std::os::unix::fs::symlink(at("settings"), at("next.starting")).unwrap();
+    for (name, why) in [
+        ("socket", "no regular file"),
+        ("link", "no regular file"),
+        ("next", "no regular file"),
+        ("settings", "something else in it"),
+    ] {
+        let line = refused(command(&redis, at(name), &[]));
+        assert!(line.contains(name) && line.contains(why), "{line}");
+    }
+    assert!(is_socket(&at("socket")) && at("link").is_symlink());
+    assert_eq!(fs::read_to_string(at("settings")).unwrap(), "PORT=5006\n");
+    assert_eq!(fs::read_to_string(at("stale")).unwrap(), "1\n");
+    assert_eq!(fs::read_dir(redis.dir.path()).unwrap().count(), 5);
+}
+
+#[test]
+fn what_appears_before_it_is_ready_stays_too() {
+    let mut redis = Redis::absent();
+    let place = Place(&redis);
+    let mut worker = place.start(&[]);
+    wait_for("the worker to wait for Redis", || (place.files().len() == 1).then_some(()));
+    let path = place.path();
+    let _socket = UnixListener::bind(&path).unwrap();
+    redis.run();
+    wait_for("it is ready", || (redis.ask::<usize>(&["SCARD", "processes"]) == 1).then_some(()));
+    worker.signal("TERM");
+    assert_eq!(worker.end().code(), Some(0));
+    assert!(fs::symlink_metadata(&path).unwrap().file_type().is_socket());
 }
 
 #[test]
