@@ -91,7 +91,7 @@ pub async fn remember(redis: &Redis, stopped: &Stopped) -> RedisResult<()> {
 }
 
 /// Marks a deploy for the metrics of Sidekiq 6.5 and later, at this minute. False if the same
-/// label was marked within the last minute.
+/// label was marked within the last minute, or another one in this minute.
 pub async fn mark_deploy(redis: &Redis, label: &str) -> RedisResult<bool> {
     let now = DateTime::<Utc>::from_timestamp(redis.now() as i64, 0).unwrap_or_default();
     let (minute, day) = (now.format("%Y-%m-%dT%H:%M:00Z").to_string(), now.format("%Y%m%d"));
@@ -103,10 +103,10 @@ pub async fn mark_deploy(redis: &Redis, label: &str) -> RedisResult<bool> {
     }
     let key = keys::marks(&day.to_string());
     let mut mark = pipe();
-    mark.cmd("HSETNX").arg(&key).arg(&minute).arg(label).ignore();
+    mark.cmd("HSETNX").arg(&key).arg(&minute).arg(label);
     mark.cmd("EXPIRE").arg(&key).arg(keys::MARKS_TTL.as_secs()).ignore();
-    redis.pipe::<()>(&mark).await?;
-    Ok(true)
+    let (fresh,): (bool,) = redis.pipe(&mark).await?;
+    Ok(fresh)
 }
 
 /// Whether a job lies in the dead set, whoever put it there. Reads the whole set, some 10,000

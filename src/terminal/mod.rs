@@ -29,7 +29,7 @@ Examples:
 From a checkout: cargo run --bin jobs -- check --max-runtime 30m
 On Heroku: heroku run target/release/jobs check --max-runtime 30m
 
-Where Redis is: REDIS_URL, or a .env file in the working directory; the README has the table.
+Where Redis is: REDIS_URL, or a .env file in the working directory; 127.0.0.1:6379 without them.
 Exit codes: 0 all is well; 1 it is not, or Redis cannot be reached; 2 bad usage.
 `jobs COMMAND --help` has more.";
 
@@ -81,13 +81,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 async fn connect(config: &Config) -> Result<Redis, String> {
     let mut options = config.redis.clone();
     options.deadline = PATIENCE;
+    let place = options.place();
     let redis = Redis::connect(options);
     // a little longer than one attempt, whose end says more than silence
     match timeout(PATIENCE + Duration::from_millis(500), redis.up()).await {
         Ok(up) => up.map(|()| redis).map_err(|error| error.to_string()),
         Err(_) => {
             let reason = redis.status().err().unwrap_or_default();
-            Err(format!("Redis cannot be reached: {reason}"))
+            let why = format!("Redis at {place} cannot be reached: {reason}");
+            Err(format!("{why} (REDIS_URL says where it is)"))
         }
     }
 }
