@@ -27,9 +27,7 @@ impl Pidfile {
         let about = |error: io::Error| format!("--pidfile {}: {error}", path.display());
         // absolute: a job may change the directory
         let absolute = std::path::absolute(path).map_err(about)?;
-        if absolute.is_dir() {
-            return Err(about(io::ErrorKind::IsADirectory.into()));
-        }
+        ordinary(&absolute).map_err(about)?;
         let mut fresh = absolute.clone().into_os_string();
         fresh.push(".starting");
         let fresh = PathBuf::from(fresh);
@@ -80,6 +78,7 @@ impl Pidfile {
 /// Creates the file if need be and locks it; `Ok(Err)` is one that somebody else has locked.
 fn lock(path: &Path) -> io::Result<Result<File, File>> {
     loop {
+        ordinary(path)?;
         let mut open = OpenOptions::new();
         let file = open.read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
@@ -88,6 +87,20 @@ fn lock(path: &Path) -> io::Result<Result<File, File>> {
             Err(TryLockError::WouldBlock) => return Ok(Err(file)),
             Err(TryLockError::Error(error)) => return Err(error),
         }
+    }
+}
+
+/// What is there must be a file: a link may lead to one that is somebody else's, a pipe makes us
+/// wait, and `/dev/null` would be gone for the whole machine.
+fn ordinary(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(there) if !there.is_file() => {
+            let name = path.file_name().unwrap_or_default().display();
+            Err(io::Error::other(format!("{name} is a link or a device, not a file")))
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -187,6 +188,30 @@ fn what_cannot_be_written_is_told_at_once() {
     let line = refused(command(&redis, redis.dir.path(), &[]));
     assert!(line.contains("--pidfile") && line.contains("directory"), "{line}");
     assert_eq!(fs::read_dir(redis.dir.path()).unwrap().count(), 0);
+}
+
+/// As root this would be anybody's file, or all of the machine's.
+#[test]
+fn links_and_devices_are_refused_and_left_alone() {
+    let redis = Redis::absent();
+    let place = Place(&redis);
+    let [other, fresh] = ["other", "the one.starting"].map(|name| redis.dir.path().join(name));
+    for target in [&other, &redis.dir.path().join("nowhere")] {
+        fs::write(&other, "precious").unwrap();
+        for link in [&fresh, &place.path()] {
+            symlink(target, link).unwrap();
+            let line = refused(command(&redis, place.path(), &[]));
+            assert!(line.contains("is a link or a device, not a file"), "{line}");
+            assert_eq!(fs::read_link(link).unwrap(), *target);
+            fs::remove_file(link).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
+    }
+    assert!(!redis.dir.path().join("nowhere").exists());
+    let pipe = Command::new("mkfifo").arg(place.path()).status().unwrap();
+    assert!(pipe.success());
+    refused(command(&redis, place.path(), &[]));
+    assert_eq!(place.files(), [NAME]);
 }
 
 #[test]
