@@ -30,9 +30,7 @@ impl Pidfile {
         let mut fresh = absolute.clone().into_os_string();
         fresh.push(".starting");
         let fresh = PathBuf::from(fresh);
-        for path in [&absolute, &fresh] {
-            replaceable(path).map_err(about)?;
-        }
+        replaceable(&absolute).map_err(about)?;
         let file = match lock(&fresh).map_err(about)? {
             Ok(file) => file,
             Err(held) => return Err(taken(path, held)),
@@ -80,16 +78,18 @@ impl Pidfile {
 }
 
 /// What is there goes when the worker ends: so nothing, or what an earlier worker may have left. Not a
-/// device, not a link to elsewhere, not a file that says more than a number (or nothing, as one may
-/// after a power cut).
+/// link, which may lead to somebody else's file, not a pipe, which makes us wait, not `/dev/null`,
+/// which would be gone for the whole machine, not a file that says more than a number (or nothing,
+/// as one may after a power cut).
 fn replaceable(path: &Path) -> io::Result<()> {
     let kind = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         found => found?.file_type(),
     };
     if !kind.is_file() {
-        let what = if kind.is_dir() { "is a directory" } else { "is no regular file" };
-        return Err(io::Error::other(what));
+        let name = path.file_name().unwrap_or_default().display();
+        let what = if kind.is_dir() { "directory" } else { "link or a device" };
+        return Err(io::Error::other(format!("{name} is a {what}, not a file")));
     }
     let mut start = Vec::new();
     File::open(path)?.take(32).read_to_end(&mut start)?;
@@ -103,6 +103,7 @@ fn replaceable(path: &Path) -> io::Result<()> {
 /// Creates the file if need be and locks it; `Ok(Err)` is one that somebody else has locked.
 fn lock(path: &Path) -> io::Result<Result<File, File>> {
     loop {
+        replaceable(path)?; // at each turn: a link would never be ours
         let mut open = OpenOptions::new();
         let file = open.read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {

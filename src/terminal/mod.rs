@@ -55,16 +55,23 @@ pub fn run(arguments: Arguments, config: &Config) -> Result<u8, String> {
     let answer = runtime.block_on(answer(arguments.command, config));
     // a name lookup that hangs must not hold up the exit
     runtime.shutdown_timeout(Duration::from_millis(100));
-    // what answers in the place of Redis may make for many lines
-    let answer = answer.map_err(|why| why.split_whitespace().collect::<Vec<_>>().join(" "))?;
+    let answer = answer.map_err(|why| one_line(&why))?;
     // a reader that has gone (`jobs … | head`) is no failure of ours
     if !answer.text.is_empty() {
         let _ = writeln!(io::stdout(), "{}", answer.text);
     }
     for remark in &answer.remarks {
-        let _ = writeln!(io::stderr(), "jobs: {remark}");
+        let _ = writeln!(io::stderr(), "jobs: {}", one_line(remark));
     }
     Ok(answer.code)
+}
+
+/// What answers in the place of Redis may make for many lines, and move the cursor too.
+fn one_line(text: &str) -> String {
+    text.split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 async fn answer(command: Command, config: &Config) -> Result<Answer, String> {
@@ -97,4 +104,12 @@ async fn connect(config: &Config) -> Result<Redis, String> {
 /// What Redis said to a command, as one line.
 fn refused(error: redis::RedisError) -> String {
     format!("Redis did not answer as it should: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn nothing_that_answers_moves_the_cursor() {
+        assert_eq!(super::one_line("no:\r\n a\u{1b}[2J\u{9b}2J \u{7}x"), "no: a [2J 2J x");
+    }
 }

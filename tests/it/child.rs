@@ -25,6 +25,9 @@ const SETUP: &str = "WORKER_PROCESS";
 /// Where a process with such a variable keeps its pidfile.
 pub const PIDFILE: &str = "WORKER_PROCESS_PIDFILE";
 
+/// With such a variable its last acts are bad ones.
+pub const BAD_ACTS: &str = "WORKER_PROCESS_BAD_ACTS";
+
 /// How the process works.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Setup {
@@ -352,9 +355,15 @@ fn worker_process() {
         let own =
             WorkerOptions { concurrency, shutdown_timeout, stall_timeout, memory_limit, ..times };
         supervision::start(Service::Worker(concurrency), &lifecycle, shutdown_timeout);
+        if std::env::var_os(BAD_ACTS).is_some() {
+            lifecycle.before_leaving(|_| panic!("on purpose"));
+        }
         if let Some(path) = std::env::var_os(PIDFILE) {
             let pidfile = Pidfile::claim(path.as_ref()).map_err(anyhow::Error::msg)?;
             Arc::new(pidfile).follow(&lifecycle);
+        }
+        if std::env::var_os(BAD_ACTS).is_some() {
+            lifecycle.before_leaving(|_| std::thread::sleep(Duration::from_secs(3_600)));
         }
         let own = WorkerOptions { job_timeout: setup.job_timeout.or(own.job_timeout), ..own };
         let worker = Worker::new(own, redis, registry);
