@@ -248,7 +248,9 @@ impl Drop for Guard<'_> {
         let aborted = self.processor.aborting.load(Ordering::Acquire);
         if !self.delivery.finished() && !aborted {
             let failure = Failure::new(retry::PANIC, "the job panicked while it was dropped");
-            let fate = self.processor.failed(self.delivery, None, failure);
+            let handler = self.processor.handlers.get(self.delivery.class());
+            let known = handler.map(|handler| Known { handler, took: Duration::ZERO });
+            let fate = self.processor.failed(self.delivery, known, failure);
             self.processor.finisher.finish(self.delivery.clone(), fate);
         }
     }
