@@ -27,12 +27,10 @@ impl Pidfile {
         let about = |error: io::Error| format!("--pidfile {}: {error}", path.display());
         // absolute: a job may change the directory
         let absolute = std::path::absolute(path).map_err(about)?;
-        if absolute.is_dir() {
-            return Err(about(io::ErrorKind::IsADirectory.into()));
-        }
         let mut fresh = absolute.clone().into_os_string();
         fresh.push(".starting");
         let fresh = PathBuf::from(fresh);
+        replaceable(&absolute).map_err(about)?;
         let file = match lock(&fresh).map_err(about)? {
             Ok(file) => file,
             Err(held) => return Err(taken(path, held)),
@@ -60,7 +58,9 @@ impl Pidfile {
         let (this, lifecycle) = (self.clone(), lifecycle.clone());
         tokio::spawn(async move {
             lifecycle.ready().await;
-            if let Err(error) = fs::rename(&this.fresh, &this.path) {
+            let renamed =
+                replaceable(&this.path).and_then(|()| fs::rename(&this.fresh, &this.path));
+            if let Err(error) = renamed {
                 tracing::error!("--pidfile {}: {error}", this.path.display());
             }
         });
@@ -77,9 +77,33 @@ impl Pidfile {
     }
 }
 
+/// What is there goes when the worker ends: so nothing, or what an earlier worker may have left. Not a
+/// link, which may lead to somebody else's file, not a pipe, which makes us wait, not `/dev/null`,
+/// which would be gone for the whole machine, not a file that says more than a number (or nothing,
+/// as one may after a power cut).
+fn replaceable(path: &Path) -> io::Result<()> {
+    let kind = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?.file_type(),
+    };
+    if !kind.is_file() {
+        let name = path.file_name().unwrap_or_default().display();
+        let what = if kind.is_dir() { "directory" } else { "link or a device" };
+        return Err(io::Error::other(format!("{name} is a {what}, not a file")));
+    }
+    let mut start = Vec::new();
+    File::open(path)?.take(32).read_to_end(&mut start)?;
+    let known = |byte: &u8| byte.is_ascii_digit() || byte.is_ascii_whitespace() || *byte == 0;
+    match start.iter().all(known) {
+        true => Ok(()),
+        false => Err(io::Error::other("has something else in it than a process id")),
+    }
+}
+
 /// Creates the file if need be and locks it; `Ok(Err)` is one that somebody else has locked.
 fn lock(path: &Path) -> io::Result<Result<File, File>> {
     loop {
+        replaceable(path)?; // at each turn: a link would never be ours
         let mut open = OpenOptions::new();
         let file = open.read(true).write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {

@@ -18,7 +18,11 @@ struct Arguments {}
 
 const SETTINGS: &str = "\
 Everything is configured by environment variables, or a .env file in the working directory:
-PORT (5006), REDIS_URL, API_TOKEN, RUST_LOG and more; the README has the table.";
+PORT (5006), REDIS_URL, API_TOKEN, RUST_LOG and more; the README has the table.
+
+Signals: TERM, INT, HUP, QUIT finish the requests in progress and stop; others are ignored.
+Exit codes: 0 after a stop; 1 bad settings, a port that is in use, or a server that is too old;
+2 bad usage.";
 
 fn main() -> ExitCode {
     match boot::start::<Arguments>("web") {

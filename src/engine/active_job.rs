@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::json::raw;
-use super::payload::{Head, Payload, random_hex};
+use super::jid::random_hex;
+use super::payload::{Head, Payload};
 
 /// The name that every version of Sidekiq knows …
 const WRAPPER: &str = "ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper";
@@ -28,7 +28,8 @@ pub(crate) fn opened<'a>(head: &Head<'a>) -> (String, Result<Cow<'a, str>, serde
     match serde_json::from_str::<[Record; 1]>(args) {
         Ok([Record { job_class, arguments }]) => {
             let class = head.wrapped.clone().or(job_class).unwrap_or(class);
-            (class, plain(arguments).map(|args| String::from(Box::<str>::from(args)).into()))
+            let mut args = String::new();
+            (class, plain(arguments, &mut args).map(|()| args.into()))
         }
         Err(error) => (head.wrapped.clone().unwrap_or(class), Err(error)),
     }
@@ -43,25 +44,55 @@ struct Record<'a> {
 
 /// Without the marks, at any depth: what a serializer wrapped (a time, a symbol, a duration)
 /// becomes its `value`, a reference to a record its `gid://` text. Numbers keep their text.
-fn plain(value: &RawValue) -> Result<Box<RawValue>, serde_json::Error> {
+fn plain(value: &RawValue, out: &mut String) -> Result<(), serde_json::Error> {
     let text = value.get();
-    if text.starts_with('[') {
-        let items: Vec<&RawValue> = serde_json::from_str(text)?;
-        return raw(&items.into_iter().map(plain).collect::<Result<Vec<_>, _>>()?);
+    let marked = text.contains(MARK); // most are not: they are copied as they stand
+    match text.as_bytes() {
+        [b'[', ..] if marked => {
+            let items: Vec<&RawValue> = serde_json::from_str(text)?;
+            list(out, ['[', ']'], items, plain)
+        }
+        [b'{', ..] if marked => object(serde_json::from_str(text)?, out),
+        _ => {
+            out.push_str(text);
+            Ok(())
+        }
     }
-    if !text.starts_with('{') {
-        return Ok(value.to_owned());
-    }
-    let mut fields: BTreeMap<String, &RawValue> = serde_json::from_str(text)?;
+}
+
+fn object(mut fields: Fields, out: &mut String) -> Result<(), serde_json::Error> {
     if let (1, Some(reference)) = (fields.len(), fields.get("_aj_globalid")) {
-        return Ok((*reference).to_owned());
+        out.push_str(reference.get());
+        return Ok(());
     }
     if let (Some(_), Some(value)) = (fields.get("_aj_serialized"), fields.get("value")) {
-        return plain(value);
+        return plain(value, out);
     }
     fields.retain(|name, _| !name.starts_with(MARK));
-    let fields = fields.into_iter().map(|(name, value)| Ok((name, plain(value)?)));
-    raw(&fields.collect::<Result<BTreeMap<_, _>, serde_json::Error>>()?)
+    list(out, ['{', '}'], fields, |(name, value), out| {
+        out.push_str(&serde_json::to_string(&name)?);
+        out.push(':');
+        plain(value, out)
+    })
+}
+
+type Fields<'a> = BTreeMap<String, &'a RawValue>;
+
+fn list<T>(
+    out: &mut String,
+    [open, close]: [char; 2],
+    items: impl IntoIterator<Item = T>,
+    each: impl Fn(T, &mut String) -> Result<(), serde_json::Error>,
+) -> Result<(), serde_json::Error> {
+    out.push(open);
+    for (n, item) in items.into_iter().enumerate() {
+        if n > 0 {
+            out.push(',');
+        }
+        each(item, out)?;
+    }
+    out.push(close);
+    Ok(())
 }
 
 impl Payload {

@@ -48,7 +48,8 @@ impl Address {
     /// Reads `redis://`, `rediss://` or `unix://`. The error says what is wrong and repeats
     /// nothing of the URL, which holds the password.
     pub(crate) fn parse(url: &str, verify: TlsVerify) -> Result<Address, String> {
-        let url = Url::parse(url).map_err(|error| format!("not a URL ({error})"))?;
+        let url = Url::parse(url)
+            .map_err(|error| format!("redis://HOST:PORT/DB is wanted, this is no URL ({error})"))?;
         let place = match url.scheme() {
             "redis" => tcp(&url, None)?,
             "rediss" => tcp(&url, Some(verify))?,

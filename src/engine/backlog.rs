@@ -7,7 +7,8 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::client::EnqueueError;
-use super::payload::{Payload, new_jid};
+use super::jid::new_jid;
+use super::payload::Payload;
 
 /// How much a buffered client keeps while Redis takes no jobs.
 #[derive(Clone, Copy, Debug)]

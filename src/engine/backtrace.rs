@@ -27,6 +27,9 @@ pub(crate) struct Spot {
     frames: Backtrace,
 }
 
+/// No line is longer: a cause may quote what a stranger sent. As long as a message.
+const LONGEST: usize = 10_000;
+
 thread_local! {
     static LATEST: Cell<Option<Spot>> = const { Cell::new(None) };
 }
@@ -60,6 +63,7 @@ impl Trace {
             Trace::Panic(spot) => (vec![spot.at.clone()], &spot.frames),
             Trace::Error(error) => {
                 let causes = error.chain().skip(1).map(|cause| format!("caused by: {cause}"));
+                let causes = causes.map(|cause| cause.chars().take(LONGEST).collect());
                 (causes.collect(), error.backtrace())
             }
         };
@@ -128,6 +132,13 @@ mod tests {
             assert_eq!(lines(not), None, "{not}");
         }
         assert!(packed("", &Trace::None, None).is_none());
+    }
+
+    #[test]
+    fn no_cause_fills_the_payload() {
+        let error = anyhow::Error::msg("ä".repeat(20_000)).context("it failed");
+        let lines = unpacked(&Trace::Error(error), "2").unwrap();
+        assert_eq!(lines[1].chars().count(), LONGEST);
     }
 
     #[test]

@@ -10,9 +10,10 @@ use super::batch::Batch;
 use super::clock;
 use super::errors;
 use super::invalid::{Invalid, check};
+use super::jid::new_jid;
 use super::job::{Job, encode};
 use super::middleware::{Chain, Rest};
-use super::payload::{Payload, Seconds, new_jid};
+use super::payload::{Payload, Seconds};
 use super::redis::Redis;
 
 /// Jobs per round trip of `enqueue_all`.

@@ -41,6 +41,11 @@ impl RedisOptions {
             max_backoff: Duration::from_secs(3),
         })
     }
+
+    /// Where it is, for messages: host and port or a path, nothing secret.
+    pub fn place(&self) -> String {
+        self.address.to_string()
+    }
 }
 
 /// What the handles and the keeper of a connection share.

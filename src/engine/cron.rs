@@ -11,8 +11,9 @@ use croner::Cron;
 use redis::RedisResult;
 use tokio::time::sleep;
 
+use super::jid::new_jid;
 use super::keys;
-use super::payload::{Payload, Seconds, new_jid};
+use super::payload::{Payload, Seconds};
 use super::redis::Redis;
 use super::scripts;
 

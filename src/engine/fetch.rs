@@ -255,5 +255,6 @@ impl Fetcher {
     fn resolve(&mut self) {
         let known: Vec<String> = self.known.iter().cloned().collect();
         self.serving = self.list.resolve(&known);
+        self.session.process.serves(&self.serving);
     }
 }

@@ -218,6 +218,7 @@ impl Beats<'_> {
         }
     }
 
+    /// Does what Sidekiq's API has asked this process for.
     async fn commands(&mut self) {
         let mut pop = cmd("RPOP");
         pop.arg(keys::signals(self.heartbeat.session.identity())).arg(10);

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use redis::{FromRedisValue, Pipeline, RedisResult, cmd, pipe};
 
+use super::clock::moment;
 use super::keys;
 use super::notice::{self, Stopped};
 use super::payload::Payload;
@@ -91,7 +92,7 @@ pub async fn remember(redis: &Redis, stopped: &Stopped) -> RedisResult<()> {
 }
 
 /// Marks a deploy for the metrics of Sidekiq 6.5 and later, at this minute. False if the same
-/// label was marked within the last minute.
+/// label was marked within the last minute, or another one in this minute.
 pub async fn mark_deploy(redis: &Redis, label: &str) -> RedisResult<bool> {
     let now = DateTime::<Utc>::from_timestamp(redis.now() as i64, 0).unwrap_or_default();
     let (minute, day) = (now.format("%Y-%m-%dT%H:%M:00Z").to_string(), now.format("%Y%m%d"));
@@ -103,10 +104,10 @@ pub async fn mark_deploy(redis: &Redis, label: &str) -> RedisResult<bool> {
     }
     let key = keys::marks(&day.to_string());
     let mut mark = pipe();
-    mark.cmd("HSETNX").arg(&key).arg(&minute).arg(label).ignore();
+    mark.cmd("HSETNX").arg(&key).arg(&minute).arg(label);
     mark.cmd("EXPIRE").arg(&key).arg(keys::MARKS_TTL.as_secs()).ignore();
-    redis.pipe::<()>(&mark).await?;
-    Ok(true)
+    let (fresh,): (bool,) = redis.pipe(&mark).await?;
+    Ok(fresh)
 }
 
 /// Whether a job lies in the dead set, whoever put it there. Reads the whole set, some 10,000
@@ -197,8 +198,7 @@ async fn work(
 /// One entry of a work hash; the job is a text in it, or, from some writers, an object.
 fn running(entry: &[u8]) -> Option<Running> {
     let entry = Payload::parse(entry).ok()?;
-    let run_at = entry.get::<f64>("run_at");
-    let run_at = run_at.or_else(|| entry.get::<String>("run_at")?.parse().ok())?;
+    let run_at = moment(entry.raw("run_at")?)?;
     let text = entry.get::<String>("payload");
     let text = text.or_else(|| entry.raw("payload").map(str::to_owned)).unwrap_or_default();
     let job = Payload::parse(text.as_bytes()).ok();
@@ -206,7 +206,7 @@ fn running(entry: &[u8]) -> Option<Running> {
     let class = word("wrapped").or_else(|| word("class"));
     let [class, jid, queue] = [class, word("jid"), entry.get::<String>("queue")]
         .map(|word| cut(word.as_deref().unwrap_or("?")).to_owned());
-    run_at.is_finite().then_some(Running { class, jid, queue, run_at })
+    Some(Running { class, jid, queue, run_at })
 }
 
 /// Sends them all in one write. What stands under a key may be of another type: each reply is an
@@ -232,6 +232,10 @@ mod tests {
         let object = running(br#"{"payload":{"class":"A"},"run_at":"17.5"}"#).unwrap();
         assert_eq!((&*object.class, &*object.jid, object.run_at), ("A", "?", 17.5));
         assert_eq!(running(br#"{"payload":"{","run_at":1}"#).unwrap().class, "?");
+        for same in ["1700000000500", "\"2023-11-14T22:13:20.5Z\""] {
+            let entry = format!(r#"{{"run_at":{same}}}"#);
+            assert_eq!(running(entry.as_bytes()).unwrap().run_at, 1_700_000_000.5, "{same}");
+        }
         for bad in [&b""[..], b"[]", b"{}", b"\xff", br#"{"run_at":null}"#, br#"{"run_at":"inf"}"#]
         {
             assert_eq!(running(bad), None);

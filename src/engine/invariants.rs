@@ -2,7 +2,8 @@
 //! fuzzer (`fuzz/`) whatever it comes upon; neither is part of a normal build.
 
 use super::delivery::split_record;
-use super::payload::{Head, Payload, known_as};
+use super::jid::known_as;
+use super::payload::{Head, Payload};
 use super::retry::{BAD_ARGUMENTS, BAD_JSON, ERROR, Failure, Fate, Moment, Retry, UNKNOWN_CLASS};
 use super::retry::{buried, failed, last_chance};
 

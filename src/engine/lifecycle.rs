@@ -2,8 +2,10 @@
 //! system, remote commands and tests all set it the same way.
 
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
@@ -52,6 +54,9 @@ pub struct Pulse {
     /// Jobs in progress.
     pub busy: usize,
 }
+
+/// What all last acts together may take.
+const LAST_ACTS: Duration = Duration::from_secs(2);
 
 type LastAct = Box<dyn FnOnce(Exit) + Send>;
 
@@ -184,7 +189,7 @@ impl Lifecycle {
     }
 
     /// Does this, too, before a process ends whose runtime is stuck: then `Worker::run` cannot
-    /// return, and nothing is dropped.
+    /// return, and nothing is dropped. Those that hang or panic do not keep it.
     pub fn before_leaving(&self, act: impl FnOnce(Exit) + Send + 'static) {
         lock(&self.last_acts).push(Box::new(act));
     }
@@ -192,7 +197,17 @@ impl Lifecycle {
     /// Ends the process from whatever thread this is.
     pub(crate) fn leave(&self) -> ! {
         let exit = self.exit();
-        lock(&self.last_acts).drain(..).for_each(|act| act(exit));
+        let acts = std::mem::take(&mut *lock(&self.last_acts));
+        let (done, all) = mpsc::channel::<()>();
+        let acting = thread::Builder::new().spawn(move || {
+            for act in acts {
+                let _ = catch_unwind(AssertUnwindSafe(|| act(exit)));
+            }
+            drop(done);
+        });
+        if acting.is_ok() {
+            let _ = all.recv_timeout(LAST_ACTS);
+        }
         std::process::exit(exit.code().into())
     }
 

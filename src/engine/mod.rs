@@ -16,7 +16,7 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `payload` `active_job` `invalid` `signals` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `backtrace` `retry` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `active_job` `invalid` `signals` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `backtrace` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `context` `middleware` `job` `batch` `client` `backlog` `buffered` `notice` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
@@ -50,6 +50,7 @@ mod intake;
 mod invalid;
 #[cfg(any(test, fuzzing))]
 pub mod invariants;
+mod jid;
 mod job;
 mod json;
 mod keys;

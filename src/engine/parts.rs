@@ -61,7 +61,11 @@ impl Parts {
         let mut known: Vec<String> = handlers.queues().chain(["default".to_owned()]).collect();
         known.sort();
         known.dedup();
-        let process = Arc::new(process(&options, &known, redis.clock().now()));
+        let process = Arc::new(Process::new(
+            options.concurrency,
+            options.queues.weighted(),
+            redis.clock().now(),
+        ));
         let counters = Arc::new(Counters::new(handlers.tallies()));
         let inflight = Arc::new(Inflight::default());
         let session =
@@ -100,6 +104,7 @@ impl Parts {
         tasks.spawn(reaper::run(session.clone(), options.reap));
         tasks.spawn(notice::say_back(session.clone(), notices));
         tasks.spawn(pulse(session, inflight.clone(), lifecycle.clone()));
+        tasks.spawn(say_quiet(inflight.clone(), lifecycle.clone()));
         tasks.spawn(dump_on_request(inflight.clone(), lifecycle));
         tasks.spawn(async move { life.show().await });
         let intake = take(&mut tasks, intake);
@@ -181,6 +186,15 @@ async fn pulse(session: Arc<Session>, inflight: Arc<Inflight>, lifecycle: Lifecy
     }
 }
 
+/// Whoever asked for it looks for a sign of it in the log. (A stop has a line of its own.)
+async fn say_quiet(inflight: Arc<Inflight>, lifecycle: Lifecycle) {
+    lifecycle.reached(Phase::Quiet).await;
+    if lifecycle.phase() == Phase::Quiet {
+        tracing::info!(running = inflight.busy().len(), "quiet: no new jobs from now on");
+    }
+    std::future::pending().await
+}
+
 async fn dump_on_request(inflight: Arc<Inflight>, lifecycle: Lifecycle) {
     loop {
         lifecycle.dump_requested().await;
@@ -188,14 +202,6 @@ async fn dump_on_request(inflight: Arc<Inflight>, lifecycle: Lifecycle) {
         tracing::info!(running = jobs.len(), "running jobs, as asked for:");
         jobs.iter().for_each(|job| tracing::info!("  {}", job.describe()));
     }
-}
-
-fn process(options: &WorkerOptions, known: &[String], now: f64) -> Process {
-    let weighted = options.queues.weighted();
-    let queues = options.queues.resolve(known).into_iter();
-    let queues: Vec<(String, u32)> =
-        queues.map(|queue| (queue.name, if weighted { queue.weight } else { 0 })).collect();
-    Process::new(options.concurrency, &queues, now)
 }
 
 /// Starts the heartbeat's thread, and the watchdog on it.

@@ -13,11 +13,9 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use super::clock::moment;
+use super::jid::new_jid;
 use super::json::raw;
 use super::readable::{DEEPEST, deeper_than, readable};
-
-/// Sidekiq's jids have 24 characters.
-const LONGEST_JID: usize = 200;
 
 /// A job on its way through Redis: its fields in their order, each as raw JSON.
 #[derive(Clone, Debug)]
@@ -240,38 +238,6 @@ impl RetryField {
 /// A number, whatever it stands for.
 pub(crate) fn number(raw: Option<&str>) -> Option<f64> {
     raw.and_then(|raw| serde_json::from_str(raw).ok())
-}
-
-/// What a job is known by: its jid, or, for one that a client pushed without, a name made from
-/// its bytes. A jid that would fill keys and log lines with itself gets a short name too.
-pub(crate) fn known_as(raw: &[u8], jid: Option<&str>) -> String {
-    match jid {
-        Some(jid) if jid.len() > LONGEST_JID => fingerprint(jid.as_bytes()),
-        Some(jid) if !jid.is_empty() => jid.to_owned(),
-        _ => fingerprint(raw),
-    }
-}
-
-fn fingerprint(bytes: &[u8]) -> String {
-    hex(&ring::digest::digest(&ring::digest::SHA256, bytes).as_ref()[..12])
-}
-
-/// 24 lower-case hex digits from 12 random bytes, as Sidekiq's.
-pub(crate) fn new_jid() -> String {
-    random_hex::<12>()
-}
-
-/// `N` random bytes in lower-case hex.
-pub(crate) fn random_hex<const N: usize>() -> String {
-    let mut bytes = [0u8; N];
-    if getrandom::fill(&mut bytes).is_err() {
-        bytes.iter_mut().for_each(|byte| *byte = fastrand::u8(..));
-    }
-    hex(&bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A time as Sidekiq 6, 7 and 8 all read it: JSON float seconds, always with a decimal point.

@@ -1,17 +1,21 @@
 //! Who this process is, in the form that Sidekiq's API and Web UI read.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
 
-use super::payload::{Seconds, random_hex};
+use super::jid::random_hex;
+use super::payload::Seconds;
+use super::queues::Resolved;
 
 /// The identity of a worker process and what it tells about itself.
 pub(crate) struct Process {
     /// `HOST:PID:NONCE`; on a PaaS host names and pids repeat, the nonce does not.
     pub(crate) identity: String,
-    info: Value,
+    info: Mutex<Value>,
     concurrency: usize,
+    weighted: bool,
 }
 
 /// What changes from beat to beat.
@@ -22,40 +26,57 @@ pub(crate) struct Vitals {
     pub(crate) rtt_micros: u128,
 }
 
+/// So many queues are told, the first ones: each beat writes them, and nobody reads more.
+const TOLD: usize = 100;
+
 impl Process {
-    /// `queues` with their weights; weight 0 for all means strict order.
-    pub(crate) fn new(concurrency: usize, queues: &[(String, u32)], started_at: f64) -> Process {
+    /// `weighted`: whether the queues have weights, or a strict order.
+    pub(crate) fn new(concurrency: usize, weighted: bool, started_at: f64) -> Process {
         let hostname = hostname();
         let pid = std::process::id();
         let identity = format!("{hostname}:{pid}:{}", random_hex::<6>());
-        let names: Vec<&str> = queues.iter().map(|(name, _)| name.as_str()).collect();
-        let weights: BTreeMap<&str, u32> =
-            queues.iter().map(|(name, weight)| (name.as_str(), *weight)).collect();
-        let weighted = queues.iter().any(|(_, weight)| *weight > 0);
-        let mode = if weighted { "weighted" } else { "strict" };
-        let capsule = json!({"concurrency": concurrency, "mode": mode, "weights": weights});
         let info = json!({
             "hostname": hostname,
             "started_at": Seconds(started_at),
             "pid": pid,
             "tag": env!("CARGO_PKG_NAME"),
             "concurrency": concurrency,
-            "queues": names,
-            "weights": [weights],
-            "capsules": {"default": capsule},
+            "queues": [],
+            "weights": [],
+            "capsules": {},
             "labels": [],
             "identity": identity,
             "version": env!("CARGO_PKG_VERSION"),
             "embedded": false,
         });
-        Process { identity, info, concurrency }
+        Process { identity, info: Mutex::new(info), concurrency, weighted }
+    }
+
+    /// Which queues it serves from now on: with patterns there are new ones at times.
+    pub(crate) fn serves(&self, queues: &[Resolved]) {
+        let queues = &queues[..queues.len().min(TOLD)];
+        let names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
+        let weight = |queue: &Resolved| if self.weighted { queue.weight } else { 0 };
+        let weights: BTreeMap<&str, u32> =
+            queues.iter().map(|queue| (queue.name.as_str(), weight(queue))).collect();
+        let mode = if self.weighted { "weighted" } else { "strict" };
+        let mut info = self.info();
+        info["queues"] = json!(names);
+        info["weights"] = json!([weights]);
+        info["capsules"] = json!({ "default": {
+            "concurrency": self.concurrency, "mode": mode, "weights": weights
+        } });
+    }
+
+    fn info(&self) -> MutexGuard<'_, Value> {
+        self.info.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The heartbeat record: fields and values in turn. Which of them a reader wants depends on
     /// its version, so all are written.
     pub(crate) fn record(&self, vitals: &Vitals) -> Vec<String> {
         let fields = [
-            ("info", self.info.to_string()),
+            ("info", self.info().to_string()),
             ("concurrency", self.concurrency.to_string()),
             ("busy", vitals.busy.to_string()),
             ("beat", format!("{:.6}", vitals.now)),
@@ -90,8 +111,9 @@ mod tests {
 
     #[test]
     fn the_record_has_what_every_sidekiq_reads() {
-        let queues = [("a".to_owned(), 0), ("b".to_owned(), 0)];
-        let process = Process::new(10, &queues, 1_700_000_000.0);
+        let queue = |name: &str| Resolved { name: name.into(), key: String::new(), weight: 7 };
+        let process = Process::new(10, false, 1_700_000_000.0);
+        process.serves(&[queue("a"), queue("b")]);
         let vitals = Vitals { now: 1_700_000_001.5, busy: 2, quiet: false, rtt_micros: 90 };
         let record = process.record(&vitals);
         let value = |name: &str| &record[record.iter().position(|word| word == name).unwrap() + 1];

@@ -12,11 +12,12 @@ use super::context::{Run, Standing};
 use super::counters::Counters;
 use super::delivery::Delivery;
 use super::finish::Finisher;
+use super::jid::{known_as, new_jid};
 use super::lifecycle::{Lifecycle, Phase};
 use super::middleware::{Call, Chain};
 use super::notice::{Notice, Notices, StuckJob};
 use super::outcome::{Outcome, failure, panicked, timed};
-use super::payload::{Head, Payload, known_as, new_jid};
+use super::payload::{Head, Payload};
 use super::readable::{cut, without_values};
 use super::registry::{Handler, Handlers, Performing};
 use super::retry::{self, Failure, Fate, Moment, Stop};
@@ -248,7 +249,9 @@ impl Drop for Guard<'_> {
         let aborted = self.processor.aborting.load(Ordering::Acquire);
         if !self.delivery.finished() && !aborted {
             let failure = Failure::new(retry::PANIC, "the job panicked while it was dropped");
-            let fate = self.processor.failed(self.delivery, None, failure);
+            let handler = self.processor.handlers.get(self.delivery.class());
+            let known = handler.map(|handler| Known { handler, took: Duration::ZERO });
+            let fate = self.processor.failed(self.delivery, known, failure);
             self.processor.finisher.finish(self.delivery.clone(), fate);
         }
     }

@@ -10,8 +10,9 @@ use tokio::time::sleep;
 
 use super::delivery::{Field, split_record};
 use super::finish::bury;
+use super::jid::known_as;
 use super::keys;
-use super::payload::{Head, Payload, known_as};
+use super::payload::{Head, Payload};
 use super::records;
 use super::rescues::{Rescues, Verdict};
 use super::retry::{Failure, POISON, buried};

@@ -227,7 +227,7 @@ fn limit(retry: Option<RetryField>, rule: Option<Retry>) -> Option<u64> {
 fn record(payload: &mut Payload, queue: &str, failure: &Failure, now: f64) -> u64 {
     if payload.jid().is_empty() {
         // equal bytes would collapse into one member of a sorted set
-        payload.set("jid", super::payload::new_jid());
+        payload.set("jid", super::jid::new_jid());
     }
     let other = payload.get::<String>("retry_queue").filter(|queue| !queue.is_empty());
     let queue = other.unwrap_or_else(|| queue.to_owned());

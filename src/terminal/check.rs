@@ -20,22 +20,25 @@ pub(super) struct Check {
     /// How long a job may run: 30m, 90s, 1h30m, or a number of seconds
     #[arg(long, value_name = "TIME", value_parser = duration)]
     max_runtime: Duration,
-    /// Stop the processes of such jobs, as TERM does: their jobs go back to their queues, and
-    /// whatever supervises them starts fresh ones. Tells STUCK_JOB_WEBHOOK
+    /// Stop the processes of such jobs, as TERM does, and tell STUCK_JOB_WEBHOOK
     #[arg(long)]
     stop: bool,
     /// The answer as one JSON object
     #[arg(long)]
     json: bool,
+    /// Say nothing if all is well: cron mails whatever it hears
+    #[arg(long, short, conflicts_with = "json")]
+    quiet: bool,
 }
 
 const EXAMPLES: &str = "\
 Sees the jobs of all live worker processes, Ruby's Sidekiq included, as of their last heartbeat
-(5 s ago at most, 10 s with newer Sidekiqs). Ages go by the clock of the Redis server.
+(5 s ago at most, 10 s with newer Sidekiqs). Ages go by the clock of the Redis server. The jobs of
+a stopped process go back to their queues; whatever supervises it has to start a fresh one.
 
 Examples:
   jobs check --max-runtime 30m
-  jobs check --max-runtime 1h --stop     every 10 minutes from cron or Heroku Scheduler
+  jobs check --max-runtime 1h --stop --quiet     every 10 minutes from cron
   jobs check --max-runtime 30m --json | jq -r '.stuck[].jid'
 
 Exit codes: 0 no job has run longer; 1 one has, or Redis cannot be reached; 2 bad usage.";
@@ -60,12 +63,17 @@ impl Check {
         if seen.unreadable > 0 {
             remarks.push(format!("{} entries could not be read: left out", seen.unreadable));
         }
+        if seen.all.is_empty() {
+            let place = config.redis.place();
+            remarks.push(format!("no worker process is alive in the Redis at {place}"));
+        }
         let mut told = Vec::new();
         if self.stop && !stuck.is_empty() {
             told = self.stop(&redis, &seen, &stuck, config, &mut remarks).await;
         }
         let text = match self.json {
             true => self.json(&seen, &stuck, &told),
+            false if self.quiet && stuck.is_empty() => String::new(),
             false => self.words(&seen, &stuck, &told),
         };
         Ok(Answer { text, remarks, code: u8::from(!stuck.is_empty()) })

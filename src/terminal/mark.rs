@@ -19,8 +19,8 @@ Examples:
   jobs mark \"$(git log -1 --format='%h %s')\"
   jobs mark || true      where a deploy must go on without Redis
 
-The same label is marked once within a minute, a minute has one mark; marks are kept for 90 days.
-Exit codes: 0 marked, or it was already; 1 Redis cannot be reached; 2 no label.";
+The first label of a minute is its mark, the same one is not marked twice within 60 s; marks are
+kept for 90 days. Exit codes: 0 marked, or there was one; 1 Redis cannot be reached; 2 no label.";
 
 /// The graph has little room.
 const LONGEST: usize = 100;
@@ -35,7 +35,7 @@ impl Mark {
         }
         let redis = connect(config).await?;
         let fresh = inspect::mark_deploy(&redis, &label).await.map_err(refused)?;
-        let what = if fresh { "marked" } else { "already marked a moment ago" };
+        let what = if fresh { "marked" } else { "not marked, this minute has a mark" };
         Ok(Answer { text: format!("{what}: {}", plain(&label)), remarks: Vec::new(), code: 0 })
     }
 }

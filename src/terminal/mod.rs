@@ -29,7 +29,7 @@ Examples:
 From a checkout: cargo run --bin jobs -- check --max-runtime 30m
 On Heroku: heroku run target/release/jobs check --max-runtime 30m
 
-Where Redis is: REDIS_URL, or a .env file in the working directory; the README has the table.
+Where Redis is: REDIS_URL, or a .env file in the working directory; 127.0.0.1:6379 without them.
 Exit codes: 0 all is well; 1 it is not, or Redis cannot be reached; 2 bad usage.
 `jobs COMMAND --help` has more.";
 
@@ -55,16 +55,23 @@ pub fn run(arguments: Arguments, config: &Config) -> Result<u8, String> {
     let answer = runtime.block_on(answer(arguments.command, config));
     // a name lookup that hangs must not hold up the exit
     runtime.shutdown_timeout(Duration::from_millis(100));
-    // what answers in the place of Redis may make for many lines
-    let answer = answer.map_err(|why| why.split_whitespace().collect::<Vec<_>>().join(" "))?;
+    let answer = answer.map_err(|why| one_line(&why))?;
     // a reader that has gone (`jobs … | head`) is no failure of ours
     if !answer.text.is_empty() {
         let _ = writeln!(io::stdout(), "{}", answer.text);
     }
     for remark in &answer.remarks {
-        let _ = writeln!(io::stderr(), "jobs: {remark}");
+        let _ = writeln!(io::stderr(), "jobs: {}", one_line(remark));
     }
     Ok(answer.code)
+}
+
+/// What answers in the place of Redis may make for many lines, and move the cursor too.
+fn one_line(text: &str) -> String {
+    text.split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 async fn answer(command: Command, config: &Config) -> Result<Answer, String> {
@@ -81,13 +88,15 @@ const PATIENCE: Duration = Duration::from_secs(3);
 async fn connect(config: &Config) -> Result<Redis, String> {
     let mut options = config.redis.clone();
     options.deadline = PATIENCE;
+    let place = options.place();
     let redis = Redis::connect(options);
     // a little longer than one attempt, whose end says more than silence
     match timeout(PATIENCE + Duration::from_millis(500), redis.up()).await {
         Ok(up) => up.map(|()| redis).map_err(|error| error.to_string()),
         Err(_) => {
             let reason = redis.status().err().unwrap_or_default();
-            Err(format!("Redis cannot be reached: {reason}"))
+            let why = format!("Redis at {place} cannot be reached: {reason}");
+            Err(format!("{why} (REDIS_URL says where it is)"))
         }
     }
 }
@@ -95,4 +104,12 @@ async fn connect(config: &Config) -> Result<Redis, String> {
 /// What Redis said to a command, as one line.
 fn refused(error: redis::RedisError) -> String {
     format!("Redis did not answer as it should: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn nothing_that_answers_moves_the_cursor() {
+        assert_eq!(super::one_line("no:\r\n a\u{1b}[2J\u{9b}2J \u{7}x"), "no: a [2J 2J x");
+    }
 }

@@ -78,6 +78,8 @@ fn a_redis_that_is_not_there_is_one_line_and_1() {
             assert!(line.starts_with("jobs: Redis") || line.starts_with("jobs: REDIS"), "{line}");
             assert!(line.lines().count() == 1 && !line.contains("s3cret"), "{line}");
             assert!(*url != *silent || line.contains("no answer in time"), "{line}");
+            let place = url.rsplit(['@', ':']).next().unwrap().trim_start_matches("//");
+            assert!(url.starts_with("http") || line.contains(place), "{line} names no {place}");
             assert!(output.stdout.is_empty(), "{:?}", output.stdout);
         }
     }
@@ -195,6 +197,33 @@ fn a_deploy_is_marked_as_sidekiq_does() {
     let release = [("HEROKU_RELEASE_VERSION", "v43"), ("HEROKU_SLUG_DESCRIPTION", "Deploy 1a2b")];
     let output = jobs(&redis, &["mark"], &release);
     assert_eq!(text(&output.stdout), "marked: v43 Deploy 1a2b\n");
+
+    // another one in the same minute is not drawn; should a new minute begin, the next is too late
+    let late = (0..3).any(|n| {
+        let answer = text(&jobs(&redis, &["mark", &format!("late {n}")], &[]).stdout);
+        answer == format!("not marked, this minute has a mark: late {n}\n")
+    });
+    assert!(late);
+}
+
+#[test]
+fn cron_hears_only_of_what_is_wrong() {
+    let redis = Redis::start();
+    let quiet = |limit: &str| {
+        let output = jobs(&redis, &["check", "--max-runtime", limit, "--quiet"], &[]);
+        (text(&output.stdout), text(&output.stderr), output.status.code())
+    };
+    let (out, error, code) = quiet("30m");
+    let socket = redis.dir.path().join("redis.sock");
+    assert!(
+        error.contains("no worker process is alive") && error.contains(socket.to_str().unwrap())
+    );
+    assert_eq!((out.as_str(), error.lines().count(), code), ("", 1, Some(0)));
+    process(&redis, "a:1:x", &["work"], &json!({ "class": "Old", "jid": "1" }));
+    assert_eq!(quiet("2d"), (String::new(), String::new(), Some(0)));
+    let (out, error, code) = quiet("30m");
+    assert!(out.contains("Old 1 on q") && error.is_empty(), "{out} {error}");
+    assert_eq!(code, Some(1));
 }
 
 /// A receiver that takes webhooks; those to `/hang` get no answer. Gives path and body.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::{FileTypeExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -187,6 +188,62 @@ fn what_cannot_be_written_is_told_at_once() {
     let line = refused(command(&redis, redis.dir.path(), &[]));
     assert!(line.contains("--pidfile") && line.contains("directory"), "{line}");
     assert_eq!(fs::read_dir(redis.dir.path()).unwrap().count(), 0);
+}
+
+/// As root this would be anybody's file, or all of the machine's.
+#[test]
+fn links_and_devices_are_refused_and_left_alone() {
+    let redis = Redis::absent();
+    let place = Place(&redis);
+    let [other, fresh] = ["other", "the one.starting"].map(|name| redis.dir.path().join(name));
+    for target in [&other, &redis.dir.path().join("nowhere")] {
+        fs::write(&other, "precious").unwrap();
+        for link in [&fresh, &place.path()] {
+            symlink(target, link).unwrap();
+            let line = refused(command(&redis, place.path(), &[]));
+            assert!(line.contains("is a link or a device, not a file"), "{line}");
+            assert_eq!(fs::read_link(link).unwrap(), *target);
+            fs::remove_file(link).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
+    }
+    assert!(!redis.dir.path().join("nowhere").exists());
+    let pipe = Command::new("mkfifo").arg(place.path()).status().unwrap();
+    assert!(pipe.success());
+    refused(command(&redis, place.path(), &[]));
+    assert_eq!(place.files(), [NAME]);
+}
+
+#[test]
+fn what_no_worker_has_left_is_neither_replaced_nor_removed() {
+    let redis = Redis::absent();
+    let at = |name: &str| redis.dir.path().join(name);
+    for name in ["settings", "next.starting"] {
+        fs::write(at(name), "PORT=5006\n").unwrap();
+    }
+    for name in ["settings", "next"] {
+        let line = refused(command(&redis, at(name), &[]));
+        assert!(line.contains(name) && line.contains("something else in it"), "{line}");
+    }
+    for name in ["settings", "next.starting"] {
+        assert_eq!(fs::read_to_string(at(name)).unwrap(), "PORT=5006\n");
+    }
+    assert_eq!(fs::read_dir(redis.dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn what_appears_before_it_is_ready_stays_too() {
+    let mut redis = Redis::absent();
+    let place = Place(&redis);
+    let mut worker = place.start(&[]);
+    wait_for("the worker to wait for Redis", || (place.files().len() == 1).then_some(()));
+    let path = place.path();
+    let _socket = UnixListener::bind(&path).unwrap();
+    redis.run();
+    wait_for("it is ready", || (redis.ask::<usize>(&["SCARD", "processes"]) == 1).then_some(()));
+    worker.signal("TERM");
+    assert_eq!(worker.end().code(), Some(0));
+    assert!(fs::symlink_metadata(&path).unwrap().file_type().is_socket());
 }
 
 #[test]

@@ -22,6 +22,9 @@ fn hang(redis: &Redis) -> TcpListener {
     listener
 }
 
+/// Ten seconds, as `sd_notify(3)` wants them.
+const EXTEND: &str = "EXTEND_TIMEOUT_USEC=10000000";
+
 #[test]
 fn a_worker_tells_its_life_in_order() {
     let mut redis = Redis::absent();
@@ -38,9 +41,9 @@ fn a_worker_tells_its_life_in_order() {
     hears(&mut notify, &["STATUS=1 of 10 busy", "WATCHDOG=1"]);
     worker.signal("TSTP");
     hears(&mut notify, &["STATUS=quiet, 1 job left", "WATCHDOG=1"]);
-    assert_eq!((notify.count("STOPPING"), notify.count("EXTEND")), (0, 0));
+    assert_eq!((notify.count("STOPPING"), notify.count(EXTEND)), (0, 0));
     worker.signal("TERM");
-    hears(&mut notify, &["STOPPING=1", "STATUS=stopping, 1 job left", "EXTEND", "EXTEND"]);
+    hears(&mut notify, &["STOPPING=1", "STATUS=stopping, 1 job left", EXTEND, EXTEND]);
     hears(&mut notify, &["STOPPING=1", "WATCHDOG=1"]);
     assert!(worker.exited().is_none());
     drop(listener);

@@ -58,6 +58,12 @@ async fn a_new_queue_is_seen_live_whoever_pushes() {
         let line = format!("x on {queue}");
         eventually(&line, async || diary.count(&line) == 1).await;
     }
+    let told = async || {
+        let process: String = server.query("SRANDMEMBER processes").await;
+        let info: String = server.query(&format!("HGET {process} info")).await;
+        (0..20).all(|i| info.contains(&format!("\"new-{i}\"")))
+    };
+    eventually("Sidekiq's page shows them", told).await;
     worker.stop().await;
 }
 

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use roustabout::engine::{Call, Job, JobContext, Next, Payload, Registry, Worker, WorkerOptions};
+use roustabout::engine::{
+    Call, Job, JobContext, Next, Payload, Registry, Retry, Worker, WorkerOptions,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -145,6 +147,33 @@ async fn wherever_a_job_panics_it_fails_once_and_frees_its_place() {
     assert_eq!(reasons, expected);
     assert_eq!(diary.len(), 18, "each once: {:?}", diary.lines());
 }
+
+#[tokio::test]
+async fn a_panic_of_what_is_left_of_a_job_goes_by_its_own_rule() {
+    let (server, diary) = (Server::start().await, Diary::default());
+    job!(Once {} retry Retry::Times(0), |_this, cx| {
+        cx.app.note("ran");
+        Err(anyhow::Error::new(Unspeakable))
+    });
+    let registry = Registry::new(diary.clone()).job::<Once>();
+    let worker = Running::start(brisk(), server.redis(), registry);
+    let () = server.query(r#"LPUSH queue:default {"class":"Once","args":[],"jid":"1"}"#).await;
+    eventually("it is buried", async || server.query::<u32>("ZCARD dead").await == 1).await;
+    worker.stop().await;
+    assert_eq!(server.query::<u32>("EXISTS retry").await, 0);
+}
+
+/// An error that panics when somebody wants to read it.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl std::fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut std::fmt::Formatter) -> std::fmt::Result {
+        panic!("unspeakable")
+    }
+}
+
+impl std::error::Error for Unspeakable {}
 
 #[tokio::test]
 async fn middleware_that_panics_fails_the_job() {

@@ -10,6 +10,7 @@ const GROUND_UP: &[&str] = &[
     "clock",
     "readable",
     "json",
+    "jid",
     "payload",
     "active_job",
     "invalid",

@@ -8,7 +8,8 @@ mod docs; // the page of promises names tests that are there
 mod layers; // who may import whom
 
 mod browser; // a headless Chromium
-mod child; // a worker process of its own, and its jobs
+mod child; // a worker process of its own
+mod child_jobs; // … and its jobs
 mod desk; // a browser on Sidekiq's own pages
 mod load; // jobs of every kind, and the books about them
 mod notify; // what systemd is to a service

@@ -25,6 +25,7 @@ async fn a_quiet_process_lets_go_of_iterable_jobs_and_stays() {
     let identity = quiet.identity(&server).await;
     let said = async || server.query::<String>(&format!("HGET {identity} quiet")).await == "true";
     eventually("it says so", said).await;
+    quiet.logs("quiet: no new jobs from now on").await;
 
     let other = Child::of(&server);
     notes(&server, "end count").await;

@@ -4,7 +4,7 @@
 use std::future::ready;
 use std::time::Duration;
 
-use crate::child::{Block, Child, Hold, PIDFILE, Setup};
+use crate::child::{BAD_ACTS, Block, Child, Hold, PIDFILE, Setup};
 use crate::notify::Notify;
 use crate::support::{Server, client, eventually};
 
@@ -59,7 +59,9 @@ async fn a_stuck_process_that_leaves_takes_its_pidfile_along() {
     let path = dir.path().join("pid");
     let (grace, stall_timeout) = (Duration::from_secs(1), Some(Duration::from_secs(1)));
     let setup = Setup { grace, stall_timeout, ..Setup::new(&server) };
-    let mut child = setup.start_with(&[(PIDFILE, path.to_str().unwrap())]);
+    // before it an act that panics, after it one that hangs: neither keeps the process
+    let pidfile = path.to_str().unwrap();
+    let mut child = setup.start_with(&[(PIDFILE, pidfile), (BAD_ACTS, "1")]);
     eventually("the pidfile", async || path.exists()).await;
     client(&server).enqueue_all((0..THREADS).map(|_| Block {})).await.unwrap();
     assert_eq!(child.ended().await, Some(70), "{}", child.log());

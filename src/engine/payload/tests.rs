@@ -34,10 +34,3 @@ fn no_object_is_no_payload() {
         assert!(Payload::parse(bad).is_err() && Head::parse(bad).is_err(), "{bad:?}");
     }
 }
-
-#[test]
-fn jids_look_like_sidekiqs() {
-    let jid = new_jid();
-    assert!(jid.len() == 24 && jid.bytes().all(|b| b.is_ascii_hexdigit()), "{jid}");
-    assert_ne!(jid, new_jid());
-}
