@@ -156,14 +156,15 @@ logged() { # COMMAND...
   $sudo env DEBIAN_FRONTEND=noninteractive "$@" </dev/null >>tmp/install.log 2>&1
 }
 
-# A Redis of our own on the loopback interface. Everything it was told is in the append-only file when it stops.
-start_redis() { # DIR -> redis_pid, redis_port
+# A Redis of our own on the loopback interface. Everything it was told is in the append-only file when it stops, unless
+# the second argument is "no".
+start_redis() { # DIR [no] -> redis_pid, redis_port
   mkdir -p "$1"
   redis_port=6380
   while :; do
     redis_port=$(free_port "$redis_port")
     start "$redis_server" --bind 127.0.0.1 --port "$redis_port" --dir "$1" --pidfile redis.pid \
-      --appendonly yes --save '' --daemonize no >"$1/redis.log" 2>&1
+      --appendonly "${2:-yes}" --save '' --daemonize no >"$1/redis.log" 2>&1
     redis_pid=$!
     while alive "$redis_pid"; do
       grep -q 'Ready to accept connections' "$1/redis.log" && return

@@ -40,6 +40,7 @@ mod crashes; // kill -9, and jobs that kill their process
 mod data_loss; // Redis comes back without its last writes
 mod enqueue; // what a plain client says while Redis is away
 mod failover; // a replica takes over under load
+mod fairness; // nobody takes more than it can start; weights
 mod flow; // enqueue, run, retry, schedule: the calm case
 mod footprint; // connections, and what an idle worker sends
 mod foreign_keys; // something else stands under a key of ours
