@@ -1,5 +1,5 @@
 // BullMQ draining no-op jobs, measured as `examples/load` measures us: from the first start to the
-// last. `bin/bench` runs it where `npm install --prefix tmp bullmq` has been run.
+// last. `bin/bench` runs it where `npm install --prefix tmp bullmq ioredis` has been run.
 //   node bullmq.mjs JOBS CONCURRENCY BYTES
 import { createRequire } from "node:module";
 

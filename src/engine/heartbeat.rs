@@ -27,7 +27,7 @@ use super::session::Session;
 use super::watchdog::Watchdog;
 
 /// Remote commands are fetched this often.
-const COMMANDS_EVERY: Duration = Duration::from_millis(1_500);
+const COMMANDS_EVERY: Duration = Duration::from_secs(1);
 
 /// What a heartbeat needs.
 pub(crate) struct Heartbeat {
