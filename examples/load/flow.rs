@@ -151,7 +151,7 @@ pub fn padding(size: usize) -> String {
 }
 
 /// Of a job without padding.
-const EMPTY: usize = 165;
+const EMPTY: usize = 178;
 
 pub fn size(wanted: usize) -> usize {
     wanted.max(EMPTY)

@@ -28,8 +28,8 @@ pub struct StuckJob {
 
 impl StuckJob {
     pub(crate) fn of(job: &Delivery) -> StuckJob {
-        let [class, jid, queue] = [job.class(), job.jid(), &job.queue].map(str::to_owned);
-        StuckJob { class, jid, queue: cut(&queue).to_owned(), age: job.since.elapsed().as_secs() }
+        let [class, jid, queue] = [job.class(), job.jid(), cut(&job.queue)].map(str::to_owned);
+        StuckJob { class, jid, queue, age: job.since.elapsed().as_secs() }
     }
 }
 

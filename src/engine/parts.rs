@@ -104,6 +104,7 @@ impl Parts {
         tasks.spawn(reaper::run(session.clone(), options.reap));
         tasks.spawn(notice::say_back(session.clone(), notices));
         tasks.spawn(pulse(session, inflight.clone(), lifecycle.clone()));
+        tasks.spawn(say_ready(options.clone(), lifecycle.clone()));
         tasks.spawn(say_quiet(inflight.clone(), lifecycle.clone()));
         tasks.spawn(dump_on_request(inflight.clone(), lifecycle));
         tasks.spawn(async move { life.show().await });
@@ -184,6 +185,16 @@ async fn pulse(session: Arc<Session>, inflight: Arc<Inflight>, lifecycle: Lifecy
         }
         lifecycle.tell(Pulse { registered: session.number() > 0, busy: inflight.load() });
     }
+}
+
+async fn say_ready(options: WorkerOptions, lifecycle: Lifecycle) {
+    lifecycle.ready().await;
+    let WorkerOptions { concurrency, queues, shutdown_timeout, .. } = options;
+    tracing::info!(
+        "ready: {concurrency} jobs at once from the queues {queues}, {} s to finish at a stop",
+        shutdown_timeout.as_secs_f32()
+    );
+    std::future::pending().await
 }
 
 /// Whoever asked for it looks for a sign of it in the log. (A stop has a line of its own.)

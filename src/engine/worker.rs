@@ -53,7 +53,7 @@ impl Worker {
     /// then gives back what did not finish. Waits for a Redis that is not there yet. An error if
     /// the server is too old or a part of the engine ends unasked.
     pub async fn run(self, lifecycle: Lifecycle) -> anyhow::Result<Exit> {
-        let Plan { options, redis, .. } = &self.plan;
+        let redis = &self.plan.redis;
         note_panics();
         tokio::select! {
             up = redis.up() => up?,
@@ -63,11 +63,9 @@ impl Worker {
             () = redis.introduce() => {}
             () = lifecycle.stopping() => return Ok(lifecycle.exit()),
         }
-        let ready = ready(options.clone(), lifecycle.clone());
         let mut parts = Parts::start(self.plan, lifecycle.clone())?;
         let ended = tokio::select! {
             () = lifecycle.stopping() => None,
-            () = ready => None,
             part = parts.tasks.join_next() => Some(format!("{part:?}")),
             _ = &mut parts.heartbeat => Some("the heartbeat".to_owned()),
         };
@@ -78,15 +76,4 @@ impl Worker {
             Some(part) => bail!("a part of the engine ended by itself: {part}"),
         }
     }
-}
-
-/// Says so once the worker takes jobs; never ends.
-async fn ready(options: WorkerOptions, lifecycle: Lifecycle) {
-    lifecycle.ready().await;
-    let WorkerOptions { concurrency, queues, shutdown_timeout, .. } = options;
-    tracing::info!(
-        "ready: {concurrency} jobs at once from the queues {queues}, {} s to finish at a stop",
-        shutdown_timeout.as_secs_f32()
-    );
-    std::future::pending().await
 }

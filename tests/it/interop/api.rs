@@ -90,11 +90,7 @@ async fn counters_and_queues() {
 
 #[tokio::test]
 async fn entries_of_the_three_sets() {
-    if !ruby::is_here() {
-        return;
-    }
-    let server = Server::start().await;
-    let mut ruby = Session::start(&server, "api.rb");
+    let Some((server, mut ruby)) = Session::begin("api.rb").await else { return };
     let jobs = client(&server);
     let registry = Registry::new(Diary::default()).job::<Fails>().job::<Dies>();
     let worker = Running::start(brisk(), server.redis(), registry);
@@ -143,11 +139,7 @@ async fn entries_of_the_three_sets() {
 
 #[tokio::test]
 async fn processes_and_running_jobs() {
-    if !ruby::is_here() {
-        return;
-    }
-    let server = Server::start().await;
-    let mut ruby = Session::start(&server, "api.rb");
+    let Some((server, mut ruby)) = Session::begin("api.rb").await else { return };
     let children = [3, 4].map(|concurrency| Setup { concurrency, ..Setup::new(&server) }.start());
     let mut keys = "EXISTS".to_owned();
     for child in &children {
@@ -190,11 +182,7 @@ async fn processes_and_running_jobs() {
 
 #[tokio::test]
 async fn commands_arrive() {
-    if !ruby::is_here() {
-        return;
-    }
-    let server = Server::start().await;
-    let mut ruby = Session::start(&server, "api.rb");
+    let Some((server, mut ruby)) = Session::begin("api.rb").await else { return };
     let mut child = Child::of(&server);
     let identity = child.identity(&server).await;
     let jobs = client(&server);

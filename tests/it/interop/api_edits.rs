@@ -7,7 +7,7 @@ use roustabout::engine::{Payload, Registry, Retry};
 use serde_json::{Value, json};
 
 use super::bytes::odd;
-use super::ruby::{self, Session};
+use super::ruby::Session;
 use crate::support::{Diary, Running, Server, brisk, client, eventually};
 
 job!(Fails { text: Value }, |_this, _cx| anyhow::bail!("no\u{2028}\u{7f}/<é>"));
@@ -42,11 +42,7 @@ async fn entries(server: &Server) -> [String; 3] {
 
 #[tokio::test]
 async fn rescheduling_moves_the_one_entry() {
-    if !ruby::is_here() {
-        return;
-    }
-    let server = Server::start().await;
-    let mut ruby = Session::start(&server, "api.rb");
+    let Some((server, mut ruby)) = Session::begin("api.rb").await else { return };
     let jids = entries(&server).await;
     assert_eq!(ruby.call::<Vec<String>>("restless", json!([])).await, [""; 0]);
     for (set, jid) in SETS.iter().zip(&jids) {
@@ -61,11 +57,7 @@ async fn rescheduling_moves_the_one_entry() {
 
 #[tokio::test]
 async fn retry_add_kill_and_delete() {
-    if !ruby::is_here() {
-        return;
-    }
-    let server = Server::start().await;
-    let mut ruby = Session::start(&server, "api.rb");
+    let Some((server, mut ruby)) = Session::begin("api.rb").await else { return };
     let [failed, dead, later] = entries(&server).await;
     let steps = [
         ("retry", &failed, "retry", [0, 1, 1, 1]),
@@ -97,11 +89,7 @@ async fn retry_add_kill_and_delete() {
 
 #[tokio::test]
 async fn kill_and_delete_where_they_are() {
-    if !ruby::is_here() {
-        return;
-    }
-    let server = Server::start().await;
-    let mut ruby = Session::start(&server, "api.rb");
+    let Some((server, mut ruby)) = Session::begin("api.rb").await else { return };
     let jids = entries(&server).await;
     let _: Value = ruby.call("change", json!(["schedule", jids[2], "kill"])).await;
     assert_eq!(places(&server).await, [1, 2, 0, 0]);

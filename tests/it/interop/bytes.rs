@@ -4,8 +4,8 @@ use roustabout::engine::{BufferLimits, Buffered, Payload};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::ruby::{self, Session};
-use crate::support::{Server, client};
+use super::ruby::Session;
+use crate::support::client;
 
 /// A value with everything that two JSON writers can differ in.
 pub fn odd() -> Value {
@@ -25,11 +25,7 @@ pub fn odd() -> Value {
 
 #[tokio::test]
 async fn what_clients_write() {
-    if !ruby::is_here() {
-        return;
-    }
-    let server = Server::start().await;
-    let mut ruby = Session::start(&server, "api.rb");
+    let Some((server, mut ruby)) = Session::begin("api.rb").await else { return };
     let jobs = client(&server);
     let integer: Box<RawValue> = serde_json::from_str("1180591620717411303424").unwrap();
     let payload = Payload::new("Odd\u{2028}", odd()).queue("é").with("x", integer);
@@ -48,11 +44,7 @@ async fn what_clients_write() {
 /// Millions of them would not show more than these: every exponent, short and long digits.
 #[tokio::test]
 async fn floats_of_every_size() {
-    if !ruby::is_here() {
-        return;
-    }
-    let server = Server::start().await;
-    let mut ruby = Session::start(&server, "api.rb");
+    let Some((_server, mut ruby)) = Session::begin("api.rb").await else { return };
     let mut random = fastrand::Rng::with_seed(7);
     let bits = std::iter::repeat_with(|| f64::from_bits(random.u64(..)));
     let mut floats: Vec<f64> = bits.filter(|float| float.is_finite()).take(2_000).collect();

@@ -56,6 +56,16 @@ pub struct Session {
 }
 
 impl Session {
+    /// A server of its own and a script on it; nothing where there is no Ruby for it.
+    pub async fn begin(script: &str) -> Option<(Server, Session)> {
+        if !is_here() {
+            return None;
+        }
+        let server = Server::start().await;
+        let session = Session::start(&server, script);
+        Some((server, session))
+    }
+
     /// Starts one of the scripts beside this file.
     pub fn start(server: &Server, script: &str) -> Session {
         let mut command = command("ruby", server);
