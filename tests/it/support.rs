@@ -100,8 +100,10 @@ impl Server {
     /// A plain connection to look and meddle with.
     pub async fn connect(&self) -> MultiplexedConnection {
         let client = redis::Client::open(self.url()).expect("a URL");
-        // not the crate's half a second: a test's own thread may be busy with its jobs
-        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        // not the crate's second: a test's own thread may be busy with its jobs
+        let patient = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
         let connection = client.get_multiplexed_async_connection_with_config(&patient).await;
         connection.expect("a connection")
     }
