@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use super::client::EnqueueError;
+use super::enqueue_error::EnqueueError;
 use super::jid::new_jid;
 use super::payload::Payload;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use redis::{Pipeline, RedisError};
 
+use super::enqueue_error::EnqueueError;
 use super::errors;
 use super::keys;
 use super::payload::{Payload, Seconds};
@@ -40,10 +41,10 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    pub(crate) fn sort(payloads: Vec<Payload>, now: f64) -> Batch {
+    pub(crate) fn sort(pushes: impl IntoIterator<Item = Placed>) -> Batch {
         let mut batch = Batch::default();
-        for payload in payloads {
-            match Placed::of(payload, now) {
+        for placed in pushes {
+            match placed {
                 Placed { at: Some(at), bytes, .. } => batch.scheduled.push((at, bytes)),
                 Placed { queue, bytes, .. } => batch.queues.entry(queue).or_default().push(bytes),
             }
@@ -71,13 +72,35 @@ impl Batch {
         pipe
     }
 
-    /// Whether nothing of it is there: commands fail one by one, and only if every push was refused
-    /// (or none was answered) it failed as a whole.
-    pub(crate) fn failed_whole(&self, error: &RedisError) -> bool {
-        let first = usize::from(!self.queues.is_empty()); // the one before it is the SADD
-        let pushes = self.queues.len() + usize::from(!self.scheduled.is_empty());
+    /// What became of the pushes to a queue, or with `None` to the schedule, when the write ended
+    /// with this error: commands fail one by one.
+    pub(crate) fn fate(&self, queue: Option<&str>, error: &RedisError) -> Result<(), EnqueueError> {
         let refused = errors::refused(error);
-        let failed = refused.iter().filter(|index| **index >= first).count();
-        refused.is_empty() || failed == pushes
+        let names = usize::from(!self.queues.is_empty());
+        let place = match queue {
+            Some(queue) => names + self.queues.keys().position(|name| name == queue).unwrap_or(0),
+            None => names + self.queues.len(),
+        };
+        match refused.iter().find(|(index, _)| *index == place) {
+            Some((_, own)) => Err(RedisError::from(own.clone()).into()),
+            None if refused.is_empty() => Err(error.clone().into()),
+            // it is there, but perhaps nobody looks for it: the name of its queue was refused
+            None if queue.is_some() && refused[0].0 < names => {
+                Err(EnqueueError::Unknown(errors::reason(error)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// What became of all of it: an error that says so if nothing of it is there.
+    pub(crate) fn whole(&self, error: &RedisError) -> Result<(), EnqueueError> {
+        let timed = (!self.scheduled.is_empty()).then_some(None);
+        let places = self.queues.keys().map(|name| Some(name.as_str())).chain(timed);
+        let fates: Vec<_> = places.map(|place| self.fate(place, error)).collect();
+        match fates.iter().all(Result::is_err) {
+            true => fates.into_iter().collect(),
+            false if fates.iter().all(Result::is_ok) => Ok(()),
+            false => Err(EnqueueError::Unknown(errors::reason(error))),
+        }
     }
 }

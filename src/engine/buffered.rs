@@ -16,7 +16,8 @@ use tokio::time::{sleep, timeout};
 
 use super::backlog::{Backlog, BufferLimits, Call, Pushed};
 use super::batch::Placed;
-use super::client::{Client, EnqueueError};
+use super::client::Client;
+use super::enqueue_error::EnqueueError;
 use super::job::Job;
 use super::keys;
 use super::payload::{Payload, Seconds};

@@ -1,6 +1,6 @@
 //! What an error of a request means: who answered, what was done, what helps.
 
-use redis::{ErrorKind, ParsingError, RedisError};
+use redis::{ErrorKind, ParsingError, RedisError, ServerError};
 
 /// Errors after which a connection is of no use. Either no answer of the server's (so whoever waits
 /// for a newer connection after such an error does not wait in vain), or one that says that it
@@ -30,10 +30,9 @@ pub(crate) fn code(error: &RedisError) -> Option<String> {
     error.code().map(str::to_owned).or_else(first)
 }
 
-/// Which commands of a pipeline the server refused; empty if that is not known.
-pub(crate) fn refused(error: &RedisError) -> Vec<usize> {
-    let errors = error.clone().into_server_errors();
-    errors.map_or(Vec::new(), |errors| errors.iter().map(|(index, _)| *index).collect())
+/// Which commands of a pipeline the server refused, and how; empty if it did not answer.
+pub(crate) fn refused(error: &RedisError) -> Vec<(usize, ServerError)> {
+    error.clone().into_server_errors().map_or(Vec::new(), |errors| errors.to_vec())
 }
 
 /// What the server said to one step of a script that went on without it.

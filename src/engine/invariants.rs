@@ -71,7 +71,7 @@ fn survives(bytes: &[u8], rule: Option<Retry>, class: &'static str) {
 
 fn untouched(bytes: &[u8]) -> Vec<(String, String)> {
     let payload = Payload::parse(bytes).expect("a payload");
-    let fields = payload.fields.iter().map(|(name, raw)| (name.clone(), raw.get().to_owned()));
+    let fields = payload.fields.iter().map(|(name, raw)| (name.to_string(), raw.clone()));
     fields.filter(|(name, _)| !WRITTEN.contains(&name.as_str())).collect()
 }
 

@@ -16,9 +16,9 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `active_job` `invalid` `signals` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `refusals` `process` `backtrace` `retry` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `active_job` `invalid` `signals` `lifecycle` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `enqueue_error` `refusals` `process` `backtrace` `retry` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
-//! | what authors of jobs see | `context` `middleware` `job` `batch` `client` `backlog` `buffered` `notice` `inspect` |
+//! | what authors of jobs see | `context` `middleware` `job` `batch` `pushes` `client` `backlog` `buffered` `notice` `inspect` |
 //! | one verb each | `suspects` `fetch` `finish` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
 //! | one job; all of them; the process | `registry` `outcome` `processor` `intake` `parts` `worker` |
 
@@ -38,6 +38,7 @@ mod context;
 mod counters;
 mod cron;
 mod delivery;
+mod enqueue_error;
 mod errors;
 mod fetch;
 mod finish;
@@ -65,6 +66,7 @@ mod payload;
 mod poller;
 mod process;
 mod processor;
+mod pushes;
 mod queues;
 mod readable;
 mod reaper;
@@ -86,9 +88,10 @@ mod worker;
 
 pub use backlog::{BufferLimits, Pushed};
 pub use buffered::Buffered;
-pub use client::{Client, EnqueueError, PushNext};
+pub use client::{Client, PushNext};
 pub use connection::RedisOptions;
 pub use context::JobContext;
+pub use enqueue_error::EnqueueError;
 pub use errors::is_full;
 pub use inspect::is_dead;
 pub use invalid::Invalid;

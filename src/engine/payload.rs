@@ -4,6 +4,7 @@
 //! client survive a retry, and Ruby's own re-encoding finds the same bytes again. That is why
 //! the fields are raw JSON and never go through a number type.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
@@ -14,14 +15,17 @@ use serde_json::value::RawValue;
 
 use super::clock::moment;
 use super::jid::new_jid;
-use super::json::raw;
+use super::json::{raw, write};
 use super::readable::{DEEPEST, deeper_than, readable};
 
 /// A job on its way through Redis: its fields in their order, each as raw JSON.
 #[derive(Clone, Debug)]
 pub struct Payload {
-    pub(super) fields: Vec<(String, Box<RawValue>)>,
+    pub(super) fields: Vec<(Name, String)>,
 }
+
+/// Most names of fields are ours.
+type Name = Cow<'static, str>;
 
 impl Payload {
     /// A job of any class, for instance one that a Ruby worker knows. `args` is an array of
@@ -31,11 +35,21 @@ impl Payload {
             serde_json::Value::Array(args) => args,
             other => vec![other],
         };
+        Payload::ordered(class, "default", true, raw(&args).unwrap_or_default())
+    }
+
+    /// In the order in which Sidekiq writes them.
+    pub(crate) fn ordered(
+        class: &str,
+        queue: &str,
+        retry: impl Serialize,
+        args: String,
+    ) -> Payload {
         let mut payload = Payload { fields: Vec::with_capacity(8) };
-        payload.set("retry", true);
-        payload.set("queue", "default");
+        payload.set("retry", retry);
+        payload.set("queue", queue);
         payload.set("class", class);
-        payload.set("args", args);
+        payload.put("args".into(), args);
         payload.set("jid", new_jid());
         payload
     }
@@ -53,7 +67,7 @@ impl Payload {
     }
 
     /// Sets any field, known or not; it replaces the one of that name.
-    pub fn with(mut self, name: &str, value: impl Serialize) -> Payload {
+    pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Serialize) -> Payload {
         self.set(name, value);
         self
     }
@@ -75,9 +89,9 @@ impl Payload {
     }
 
     /// Sets a field in place. A value that JSON cannot hold is left out.
-    pub fn set(&mut self, name: &str, value: impl Serialize) {
+    pub fn set(&mut self, name: impl Into<Cow<'static, str>>, value: impl Serialize) {
         if let Ok(raw) = raw(&value) {
-            self.put(name.to_owned(), raw);
+            self.put(name.into(), raw);
         }
     }
 
@@ -89,30 +103,36 @@ impl Payload {
     /// The text of a field as it stands.
     pub(crate) fn raw(&self, name: &str) -> Option<&str> {
         let (_, raw) = self.fields.iter().find(|(field, _)| field == name)?;
-        Some(raw.get())
+        Some(raw)
     }
 
     /// Whether it would be nested too deep to be read again.
     pub(crate) fn too_deep(&self) -> bool {
-        self.fields.iter().any(|(_, raw)| deeper_than(raw.get(), DEEPEST - 1))
+        self.fields.iter().any(|(_, raw)| deeper_than(raw, DEEPEST - 1))
     }
 
-    /// Compact JSON, fields in their order.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+    /// Compact JSON, fields in their order: as it stands in Redis.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let length: usize = self.fields.iter().map(|(name, raw)| name.len() + raw.len() + 6).sum();
+        let mut bytes = Vec::with_capacity(length + 2);
+        for (name, raw) in &self.fields {
+            bytes.push(if bytes.is_empty() { b'{' } else { b',' });
+            let _ = write(&mut bytes, &**name); // a text in memory: nothing to go wrong
+            bytes.push(b':');
+            bytes.extend_from_slice(raw.as_bytes());
+        }
+        if bytes.is_empty() {
+            bytes.push(b'{');
+        }
+        bytes.push(b'}');
+        bytes
     }
 
-    fn put(&mut self, name: String, raw: Box<RawValue>) {
+    fn put(&mut self, name: Name, raw: String) {
         match self.fields.iter_mut().find(|(field, _)| *field == name) {
             Some(field) => field.1 = raw,
             None => self.fields.push((name, raw)),
         }
-    }
-}
-
-impl Serialize for Payload {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.fields.iter().map(|(name, raw)| (name, raw)))
     }
 }
 
@@ -125,15 +145,16 @@ impl<'de> Deserialize<'de> for Payload {
                 f.write_str("a job: a JSON object")
             }
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Payload, M::Error> {
-                let mut fields: Vec<(String, Box<RawValue>)> = Vec::with_capacity(12);
+                let mut fields: Vec<(Name, String)> = Vec::with_capacity(12);
                 let mut places = HashMap::<String, usize>::with_capacity(12);
-                while let Some((name, raw)) = map.next_entry::<String, _>()? {
+                while let Some((name, raw)) = map.next_entry::<String, Box<RawValue>>()? {
+                    let raw = String::from(Box::<str>::from(raw));
                     // a repeated name: the last one counts, as in Ruby
                     match places.entry(name.clone()) {
                         Entry::Occupied(place) => fields[*place.get()].1 = raw,
                         Entry::Vacant(place) => {
                             place.insert(fields.len());
-                            fields.push((name, raw));
+                            fields.push((name.into(), raw));
                         }
                     }
                 }

@@ -131,7 +131,10 @@ impl Redis {
 
     /// The connection, waited for up to the deadline.
     pub(crate) async fn connection(&self) -> RedisResult<Connection> {
-        self.connection_after(0).await
+        match self.at_hand() {
+            Some(connection) => Ok(connection),
+            None => self.connection_after(0).await,
+        }
     }
 
     /// The one after that with this number, waited for up to the deadline.

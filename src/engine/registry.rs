@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::client::EnqueueError;
 use super::context::{JobContext, Run};
 use super::cron::CronLine;
+use super::enqueue_error::EnqueueError;
 use super::job::{Job, decode};
 use super::metrics::Tally;
 use super::payload::Payload;

@@ -186,7 +186,7 @@ async fn they_outlive_a_kill() {
     let small = |n: usize, job: &[u8]| {
         let cargo = Payload::parse(job).expect("a payload").get::<Box<RawValue>>("args");
         let payload = Payload::new("Gate", serde_json::json!([n.to_string()]));
-        serde_json::to_vec(&payload.with("cargo", cargo)).expect("JSON")
+        payload.with("cargo", cargo).to_bytes()
     };
     let jobs: Vec<Vec<u8>> = jobs.iter().enumerate().map(|(n, job)| small(n, job)).collect();
     push(&server, &jobs).await;

@@ -1,0 +1,161 @@
+//! The write of pushes. Those who push at the same moment share one: a command for many costs
+//! Redis and the connection hardly more than one for one.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use redis::RedisResult;
+use tokio::sync::oneshot;
+use tokio::task::yield_now;
+
+use super::batch::{Batch, Placed};
+use super::enqueue_error::EnqueueError;
+use super::errors;
+use super::payload::Payload;
+use super::redis::Redis;
+
+/// Jobs to a write, at most; and bytes, about: whoever shares it waits for all of it.
+pub(crate) const SLICE: usize = 1_000;
+const SLICE_BYTES: usize = 1 << 20;
+
+/// Brings payloads to Redis.
+pub(crate) struct Pushes {
+    pub(crate) redis: Redis,
+    waiting: Mutex<Waiting>,
+}
+
+/// Pushes that have not left yet.
+#[derive(Default)]
+struct Waiting {
+    pushes: Vec<Push>,
+    /// Somebody is about to take them.
+    departure: bool,
+}
+
+struct Push {
+    placed: Placed,
+    answer: oneshot::Sender<Result<(), EnqueueError>>,
+}
+
+impl Pushes {
+    pub(crate) fn new(redis: Redis) -> Arc<Pushes> {
+        Arc::new(Pushes { redis, waiting: Mutex::default() })
+    }
+
+    /// Pushes one payload. Dropped before it has left, it stays here.
+    pub(crate) async fn one(self: &Arc<Self>, payload: Payload) -> Result<(), EnqueueError> {
+        self.redis.connection().await?; // before the first one the time is only this machine's
+        let placed = Placed::of(payload, self.redis.clock().now());
+        let ended = || Err(EnqueueError::Unknown("the runtime that sent it has ended".to_owned()));
+        self.join(placed).await.unwrap_or_else(|_| ended())
+    }
+
+    /// Adds it to the next write.
+    fn join(self: &Arc<Self>, placed: Placed) -> oneshot::Receiver<Result<(), EnqueueError>> {
+        let (answer, answered) = oneshot::channel();
+        let mut waiting = self.waiting();
+        waiting.pushes.push(Push { placed, answer });
+        if !std::mem::replace(&mut waiting.departure, true) {
+            // a task of its own: nobody may end the write for the others
+            let departure = Departure { from: self.clone(), over: false };
+            tokio::spawn(departure.leave());
+        }
+        answered
+    }
+
+    /// Pushes many, in a write of their own.
+    pub(crate) async fn all(&self, payloads: Vec<Payload>) -> Result<(), EnqueueError> {
+        self.redis.connection().await?;
+        let now = self.redis.clock().now();
+        let batch = Batch::sort(payloads.into_iter().map(|payload| Placed::of(payload, now)));
+        self.send(&batch).await.or_else(|error| batch.whole(&error))
+    }
+
+    /// One write: SADD of the queue names, then the pushes.
+    async fn send(&self, batch: &Batch) -> RedisResult<()> {
+        let connection = self.redis.connection().await?;
+        let mut sent = connection.pipe::<()>(&batch.commands()).await;
+        if sent.as_ref().is_err_and(errors::is_unsent) {
+            // the server has closed what was idle: certainly not enqueued, so once more
+            let next = self.redis.connection_after(connection.number).await?;
+            sent = next.pipe::<()>(&batch.commands()).await;
+        }
+        // also after an error: a part may be there, and our own writes are reported to nobody
+        batch.queues.keys().for_each(|queue| self.redis.wakes().pushed(queue));
+        if !batch.scheduled.is_empty() {
+            self.redis.wakes().scheduled();
+        }
+        sent
+    }
+
+    async fn send_shared(&self, pushes: Vec<Push>) {
+        if pushes.is_empty() {
+            return;
+        }
+        let asked = |push: Push| {
+            let queue = push.placed.at.is_none().then(|| push.placed.queue.clone());
+            (push.placed, (queue, push.answer))
+        };
+        let (placed, askers): (Vec<_>, Vec<_>) = pushes.into_iter().map(asked).unzip();
+        let batch = Batch::sort(placed);
+        let sent = self.send(&batch).await;
+        for (queue, answer) in askers {
+            let fate = match &sent {
+                Ok(()) => Ok(()),
+                Err(error) => batch.fate(queue.as_deref(), error),
+            };
+            let _ = answer.send(fate); // whoever has gone does not want to know
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// As many as fit into a write.
+    fn take(&mut self) -> Vec<Push> {
+        self.pushes.retain(|push| !push.answer.is_closed());
+        let mut bytes = 0;
+        let mut fits = |push: &Push| {
+            let fits = bytes < SLICE_BYTES;
+            bytes += push.placed.bytes.len();
+            fits
+        };
+        let fitting = self.pushes.iter().take(SLICE).take_while(|push| fits(push)).count();
+        let rest = self.pushes.split_off(fitting);
+        std::mem::replace(&mut self.pushes, rest)
+    }
+}
+
+/// The next write. If the runtime ends before it, those who wait for it learn that.
+struct Departure {
+    from: Arc<Pushes>,
+    over: bool,
+}
+
+impl Departure {
+    async fn leave(mut self) {
+        yield_now().await; // whoever is about to push comes along
+        while !self.over {
+            let pushes = self.take();
+            self.from.send_shared(pushes).await;
+        }
+    }
+
+    fn take(&mut self) -> Vec<Push> {
+        let mut waiting = self.from.waiting();
+        let pushes = waiting.take();
+        waiting.departure = !waiting.pushes.is_empty();
+        self.over = !waiting.departure;
+        pushes
+    }
+}
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        if !self.over {
+            *self.from.waiting() = Waiting::default();
+        }
+    }
+}
