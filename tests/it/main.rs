@@ -65,6 +65,7 @@ mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod refusals; // Redis is there and says no
 mod remote; // quiet, list, and commands through Redis
 mod secrets; // user and password in the URL
+mod shared_writes;
 mod sidekiq_web; // Sidekiq's own pages and buttons, in a browser
 mod stops; // TERM: short jobs finish, long ones go back
 mod storm; // all the ways a process can end, at once

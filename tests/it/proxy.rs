@@ -34,7 +34,8 @@ pub enum Kind {
     Beat,
     Requeue,
     Leave,
-    /// What a buffered client sends.
+    /// What a client sends, and a buffered one.
+    Enqueue,
     Push,
 }
 
@@ -80,6 +81,7 @@ impl Kind {
             "EVALSHA" => SCRIPTS.get(word(1)?).map(|(kind, _)| *kind),
             "HDEL" if inflight() => Some(Kind::Finish),
             "HMGET" if inflight() => Some(Kind::Adopt),
+            "LPUSH" => Some(Kind::Enqueue),
             _ => None,
         }
     }
