@@ -18,16 +18,18 @@ const WRAPPERS: [&str; 2] = [WRAPPER, "Sidekiq::ActiveJob::Wrapper"];
 /// What the names of marks begin with.
 const MARK: &str = "_aj_";
 
+type Arguments<'a> = Result<Cow<'a, str>, serde_json::Error>;
+
 /// The class that a handler is registered for, and its arguments: of a wrapped job its own.
-pub(crate) fn opened<'a>(head: &Head<'a>) -> (String, Result<Cow<'a, str>, serde_json::Error>) {
+pub(crate) fn opened<'a>(head: &Head<'a>) -> (Cow<'a, str>, Arguments<'a>) {
     let class = head.class.clone().unwrap_or_default();
     let args = head.args.unwrap_or("[]");
-    if !WRAPPERS.contains(&class.as_str()) {
+    if !WRAPPERS.contains(&&*class) {
         return (class, Ok(args.into()));
     }
     match serde_json::from_str::<[Record; 1]>(args) {
         Ok([Record { job_class, arguments }]) => {
-            let class = head.wrapped.clone().or(job_class).unwrap_or(class);
+            let class = head.wrapped.clone().or(job_class.map(Cow::from)).unwrap_or(class);
             let mut args = String::new();
             (class, plain(arguments, &mut args).map(|()| args.into()))
         }
@@ -130,7 +132,7 @@ mod tests {
 
     fn open(payload: &str) -> (String, Option<String>) {
         let (class, args) = opened(&Head::parse(payload.as_bytes()).unwrap());
-        (class, args.ok().map(Cow::into_owned))
+        (class.into_owned(), args.ok().map(Cow::into_owned))
     }
 
     #[test]

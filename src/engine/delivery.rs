@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -145,8 +145,7 @@ impl Delivery {
     }
 
     /// Runs its job, and notes for the watchdog when that has a thread.
-    pub(crate) async fn watched<F: Future>(&self, run: F) -> F::Output {
-        let mut run = pin!(run);
+    pub(crate) async fn watched<F: Future>(&self, mut run: Pin<&mut F>) -> F::Output {
         poll_fn(|context| {
             self.polls.fetch_add(1, Ordering::Relaxed);
             let _thread = OnThread(&self.polls);

@@ -1,6 +1,7 @@
 //! The loop that takes jobs: waits for something to do and for a place to do it, then starts
 //! one task per job. It never fetches ahead: a job that is here runs.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -126,19 +127,17 @@ impl Intake {
             let (field, processor) = (delivery.field, self.processor.clone());
             let inflight = self.inflight.clone();
             let run = tokio::spawn(async move {
-                let Some(apart) = apart else {
-                    delivery.watched(processor.process(delivery.clone())).await;
-                    return drop(permit);
-                };
-                suspects::accuse(&processor.session, &delivery).await;
-                delivery.watched(processor.process(delivery.clone())).await;
+                if apart.is_some() {
+                    // rare and large: in a box, or every job's task has room for it
+                    Box::pin(suspects::accuse(&processor.session, &delivery)).await;
+                }
+                delivery.watched(pin!(processor.process(delivery.clone()))).await;
                 drop(permit);
                 // the next suspect starts when Redis knows the end of this one, which would be
                 // blamed for its doings otherwise
-                while inflight.holds(field) {
+                while apart.is_some() && inflight.holds(field) {
                     sleep(Duration::from_millis(5)).await;
                 }
-                drop(apart);
             });
             self.inflight.running(field, run.abort_handle());
         }

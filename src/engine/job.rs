@@ -52,6 +52,11 @@ pub(crate) fn encode<J: Job>(job: &J) -> Result<String, serde_json::Error> {
 /// The reverse, and what other languages send: one object with named fields, or an array of
 /// positional arguments in the order of the fields.
 pub(crate) fn decode<J: DeserializeOwned>(args: &str) -> Result<J, serde_json::Error> {
+    if args.starts_with("[{")
+        && let Ok((job,)) = serde_json::from_str(args)
+    {
+        return Ok(job); // what `encode` makes of nearly all
+    }
     let items: Vec<&RawValue> = serde_json::from_str(args)?;
     match items.as_slice() {
         [] => serde_json::from_str("null")

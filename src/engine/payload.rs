@@ -169,10 +169,10 @@ impl<'de> Deserialize<'de> for Payload {
 /// nothing is copied. Fields of an unexpected type are as good as absent.
 #[derive(Default)]
 pub(crate) struct Head<'a> {
-    pub(crate) class: Option<String>,
-    pub(crate) jid: Option<String>,
+    pub(crate) class: Option<Cow<'a, str>>,
+    pub(crate) jid: Option<Cow<'a, str>>,
     /// The class of an Active Job; `class` is its wrapper's then.
-    pub(crate) wrapped: Option<String>,
+    pub(crate) wrapped: Option<Cow<'a, str>>,
     pub(crate) args: Option<&'a str>,
     retry_count: Option<&'a str>,
     retry: Option<&'a str>,
@@ -201,6 +201,22 @@ impl<'a> Head<'a> {
     }
 }
 
+/// The name of a field, recognized without a copy of it.
+#[derive(Deserialize)]
+#[serde(field_identifier, rename_all = "snake_case")]
+enum Field {
+    Class,
+    Wrapped,
+    Jid,
+    Args,
+    Retry,
+    RetryCount,
+    RetryFor,
+    FailedAt,
+    #[serde(other)]
+    Other,
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Head<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Fields;
@@ -211,18 +227,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Head<'a> {
             }
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Head<'de>, M::Error> {
                 let mut head = Head::default();
-                while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
-                    let mut raw = || map.next_value::<&'de RawValue>().map(|raw| raw.get());
-                    match name.as_ref() {
-                        "class" => head.class = text(raw()?),
-                        "wrapped" => head.wrapped = text(raw()?),
-                        "jid" => head.jid = text(raw()?),
-                        "args" => head.args = Some(raw()?),
-                        "retry" => head.retry = Some(raw()?),
-                        "retry_count" => head.retry_count = Some(raw()?),
-                        "retry_for" => head.retry_for = Some(raw()?),
-                        "failed_at" => head.failed_at = Some(raw()?),
-                        _ => drop(map.next_value::<IgnoredAny>()?),
+                while let Some(field) = map.next_key()? {
+                    let mut raw = || map.next_value::<&'de RawValue>().map(RawValue::get);
+                    match field {
+                        Field::Class => head.class = text(raw()?),
+                        Field::Wrapped => head.wrapped = text(raw()?),
+                        Field::Jid => head.jid = text(raw()?),
+                        Field::Args => head.args = Some(raw()?),
+                        Field::Retry => head.retry = Some(raw()?),
+                        Field::RetryCount => head.retry_count = Some(raw()?),
+                        Field::RetryFor => head.retry_for = Some(raw()?),
+                        Field::FailedAt => head.failed_at = Some(raw()?),
+                        Field::Other => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }
                 Ok(head)
@@ -271,8 +287,12 @@ impl Serialize for Seconds {
     }
 }
 
-fn text(raw: &str) -> Option<String> {
-    serde_json::from_str(raw).ok()
+/// A text, if it is one; nearly always as it stands.
+fn text(raw: &str) -> Option<Cow<'_, str>> {
+    match raw.strip_prefix('"')?.strip_suffix('"')? {
+        plain if !plain.contains('\\') => Some(plain.into()),
+        _ => serde_json::from_str::<String>(raw).ok().map(Cow::from),
+    }
 }
 
 #[cfg(test)]

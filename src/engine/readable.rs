@@ -21,8 +21,8 @@ pub(crate) fn readable(bytes: &[u8]) -> Result<&str, serde_json::Error> {
 
 /// Whether arrays and objects of a valid JSON text are nested deeper than this.
 pub(crate) fn deeper_than(json: &str, limit: usize) -> bool {
-    let opens = |byte: u8| matches!(byte, b'{' | b'[');
-    if json.bytes().filter(|byte| opens(*byte)).count() <= limit {
+    let opens = |byte: u8| byte | b' ' == b'{'; // or [, which differs in this one bit
+    if json.bytes().map(|byte| usize::from(opens(byte))).sum::<usize>() <= limit {
         return false; // nearly always, and much faster
     }
     let (mut depth, mut quoted, mut escaped) = (0, false, false);
