@@ -254,7 +254,7 @@ impl Run {
         let jid = self.delivery.jid();
         let mut script = scripts::CHECKPOINT.prepare_invoke();
         script.arg(self.session.identity()).arg(lease.number).arg(&self.session.inflight_key);
-        script.arg(self.delivery.field.to_string());
+        script.arg(self.delivery.name());
         script.arg(keys::iteration(jid)).arg(keys::ITERATION_TTL.as_secs()).arg(cursor);
         script.arg(executions).arg(runtime).arg(keys::RESCUES).arg(jid).arg(progress);
         let saved = lease.connection.run(&script).await?;

@@ -19,11 +19,11 @@ pub(crate) struct Field {
     pub(crate) index: u32,
 }
 
-impl Field {
-    pub(crate) fn parse(text: &str) -> Option<Field> {
-        let (batch, index) = text.split_once(':')?;
-        Some(Field { batch: batch.parse().ok()?, index: index.parse().ok()? })
-    }
+/// The name of a field of an in-flight hash, `BATCH:INDEX:QUEUE`, taken apart.
+pub(crate) fn split_name(name: &str) -> Option<(Field, &str)> {
+    let mut parts = name.splitn(3, ':');
+    let (batch, index) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    Some((Field { batch, index }, parts.next()?))
 }
 
 impl fmt::Display for Field {
@@ -77,11 +77,15 @@ impl Delivery {
         })
     }
 
-    /// From a value of the in-flight hash: `LENGTH:QUEUE` and the payload.
-    pub(crate) fn from_record(field: Field, value: &[u8]) -> Option<Arc<Delivery>> {
-        let (queue, raw) = split_record(value)?;
-        let queue = String::from_utf8_lossy(queue);
-        Some(Delivery::new(field, queue.into(), raw.to_vec()))
+    /// From a field of the in-flight hash and its value, the payload.
+    pub(crate) fn from_record(name: &str, raw: Vec<u8>) -> Option<Arc<Delivery>> {
+        let (field, queue) = split_name(name)?;
+        Some(Delivery::new(field, queue.into(), raw))
+    }
+
+    /// The name of its field in the in-flight hash.
+    pub(crate) fn name(&self) -> String {
+        format!("{}:{}", self.field, self.queue)
     }
 
     /// Somebody else has this job; true if that is news.
@@ -200,23 +204,17 @@ impl Drop for OnThread<'_> {
     }
 }
 
-/// Queue name and payload of a value of an in-flight hash.
-pub(crate) fn split_record(value: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = value.iter().position(|byte| *byte == b':')?;
-    let length: usize = std::str::from_utf8(&value[..colon]).ok()?.parse().ok()?;
-    value[colon + 1..].split_at_checked(length)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn records_split() {
-        let delivery = Delivery::from_record(Field { batch: 1, index: 1 }, b"3:a:b{}").unwrap();
-        assert_eq!((&*delivery.queue, &delivery.raw[..]), ("a:b", &b"{}"[..]));
-        for bad in [&b""[..], b"3", b"9:ab", b"x:ab"] {
-            assert!(split_record(bad).is_none());
+        let delivery = Delivery::from_record("1:2:a:b", b"{}".to_vec()).unwrap();
+        assert_eq!((delivery.field, &*delivery.queue), (Field { batch: 1, index: 2 }, "a:b"));
+        assert_eq!((&delivery.raw[..], &*delivery.name()), (&b"{}"[..], "1:2:a:b"));
+        for bad in ["", "1", "1:2", "x:2:a", "1:-2:a", "1::a"] {
+            assert!(split_name(bad).is_none());
         }
     }
 

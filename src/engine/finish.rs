@@ -175,7 +175,7 @@ impl Finisher {
         let mut delete = cmd("HDEL");
         delete.arg(&self.session.inflight_key);
         for ending in &batch {
-            delete.arg(ending.delivery.field.to_string());
+            delete.arg(ending.delivery.name());
         }
         match lease.connection.query::<usize>(&delete).await {
             Ok(removed) => {
@@ -202,7 +202,7 @@ impl Finisher {
 
     async fn send_one(&self, lease: &Lease, ending: &Ending) -> RedisResult<Option<Vec<Value>>> {
         let mut script = scripts::FINISH.prepare_invoke();
-        script.arg(&self.session.inflight_key).arg(ending.delivery.field.to_string());
+        script.arg(&self.session.inflight_key).arg(ending.delivery.name());
         script.arg(&self.session.anyway());
         let now = self.session.redis.clock().now();
         for command in commands(&ending.delivery, &ending.fate, now) {

@@ -45,8 +45,8 @@ pub(crate) async fn at_once(
     if !done.is_empty() {
         let mut delete = cmd("HDEL");
         delete.arg(&session.inflight_key);
-        for field in &done {
-            delete.arg(field.to_string());
+        for delivery in &done {
+            delete.arg(delivery.name());
         }
         connection.query::<()>(&delete).await?;
     }
@@ -95,7 +95,7 @@ async fn requeue(
     script.arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
     script.arg(keys::RESCUES).arg(0);
     for delivery in step.iter().rev() {
-        script.arg(delivery.field.to_string()).arg("").arg("");
+        script.arg(delivery.name()).arg("").arg("");
     }
     connection.run(&script).await
 }

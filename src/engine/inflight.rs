@@ -165,10 +165,8 @@ impl Inflight {
     }
 
     /// Those that ended well, but Redis does not know of it yet.
-    pub(crate) fn done(&self) -> Vec<Field> {
-        let table = self.lock();
-        let done = table.held.iter().filter(|(_, held)| held.delivery.done());
-        done.map(|(field, _)| *field).collect()
+    pub(crate) fn done(&self) -> Vec<Arc<Delivery>> {
+        self.all().into_iter().filter(|delivery| delivery.done()).collect()
     }
 
     /// Whether this delivery is still ours, be it only that Redis does not know its end yet.

@@ -2,13 +2,14 @@
 //! Sidekiq's `processes`, which every reader prunes. That a process is dead each step checks in
 //! Redis itself (`lua/dead.lua`), so an outage makes nobody an orphan.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{RedisResult, cmd, pipe};
 use tokio::time::sleep;
 
-use super::delivery::{Field, split_record};
+use super::delivery::{Field, split_name};
 use super::finish::bury;
 use super::jid::known_as;
 use super::keys;
@@ -21,7 +22,9 @@ use super::session::Session;
 
 /// A delivery that outlived its process.
 struct Orphan {
-    field: String,
+    /// Of its field in the in-flight hash.
+    name: String,
+    field: Field,
     queue: String,
     raw: Vec<u8>,
     id: String,
@@ -91,26 +94,27 @@ async fn page(session: &Session, owner: &str) -> RedisResult<Vec<Orphan>> {
     let mut names = cmd("HKEYS");
     names.arg(&key);
     let mut names: Vec<String> = connection.query(&names).await?;
-    names.sort_unstable_by_key(|name| std::cmp::Reverse(Field::parse(name)));
+    names.sort_unstable_by_key(|name| Reverse(split_name(name).map(|(field, _)| field)));
     let mut at = 0;
     while at < names.len() {
         let values = records::read(&connection, &key, &names[at..]).await?;
-        let found = names[at..].iter().zip(&values);
-        let found = found.filter_map(|(name, value)| orphan(name.clone(), value.as_ref()?));
+        let read = values.len();
+        let found = names[at..].iter().zip(values);
+        let found = found.filter_map(|(name, raw)| orphan(name, raw?));
         let orphans: Vec<Orphan> = found.collect();
         if !orphans.is_empty() {
             return Ok(orphans);
         }
-        at += values.len();
+        at += read;
     }
     Ok(Vec::new())
 }
 
-fn orphan(field: String, value: &[u8]) -> Option<Orphan> {
-    let (queue, raw) = split_record(value)?;
-    let jid = Head::parse(raw).ok().and_then(|head| head.jid);
-    let queue = String::from_utf8_lossy(queue).into_owned();
-    Some(Orphan { field, queue, raw: raw.to_vec(), id: known_as(raw, jid.as_deref()) })
+fn orphan(name: &str, raw: Vec<u8>) -> Option<Orphan> {
+    let (field, queue) = split_name(name)?;
+    let jid = Head::parse(&raw).ok().and_then(|head| head.jid);
+    let id = known_as(&raw, jid.as_deref());
+    Some(Orphan { name: name.to_owned(), field, queue: queue.to_owned(), raw, id })
 }
 
 /// Puts orphans back to their queues, or buries those that killed too many processes. Returns
@@ -125,7 +129,7 @@ async fn rescue(session: &Session, owner: &str, orphans: Vec<Orphan>) -> RedisRe
     let records: Vec<Option<String>> = session.redis.query(&read).await?;
     let (mut fine, mut buried) = (Vec::new(), 0);
     for (orphan, record) in orphans.into_iter().zip(records) {
-        match Rescues::judge(record.as_deref(), now, owner, &orphan.field) {
+        match Rescues::judge(record.as_deref(), now, owner, orphan.field) {
             Verdict::Again(rescues) => fine.push((orphan, rescues)),
             Verdict::Bury(deaths) => {
                 buried += usize::from(bury_poison(session, owner, &orphan, deaths).await?);
@@ -150,7 +154,7 @@ async fn requeue(
     script.arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
     script.arg(keys::RESCUES).arg(keys::RESCUE_WINDOW.as_secs());
     for (orphan, rescues) in orphans {
-        script.arg(&orphan.field).arg(&orphan.id).arg(rescues.to_string());
+        script.arg(&orphan.name).arg(&orphan.id).arg(rescues.to_string());
     }
     script.arg(keys::COUNTERS);
     session.redis.connection().await?.run(&script).await
@@ -168,7 +172,7 @@ async fn bury_poison(
     let payload = buried(&orphan.raw, &orphan.queue, &failure, now);
     let keep = Payload::parse(&orphan.raw).ok().and_then(|payload| payload.get::<bool>("dead"));
     let mut script = scripts::FINISH.prepare_invoke();
-    script.arg(keys::inflight(owner)).arg(&orphan.field).arg(&session.if_dead(owner));
+    script.arg(keys::inflight(owner)).arg(&orphan.name).arg(&session.if_dead(owner));
     if keep != Some(false) {
         for words in bury(&payload, now) {
             script.arg(words.len()).arg(words);

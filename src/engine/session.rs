@@ -4,6 +4,7 @@
 //! on its way when they broke is refused from then on. So at a registration every doubt can be
 //! decided, by comparing what Redis holds for us with what we remember.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use tokio::time::sleep;
 
 use super::connection::Connection;
 use super::counters::Counters;
-use super::delivery::{Delivery, Field};
+use super::delivery::{Delivery, Field, split_name};
 use super::errors::{breaks_connection, is_wrong_type};
 use super::inflight::Inflight;
 use super::keys;
@@ -158,33 +159,36 @@ impl Session {
         script.arg(self.process.record(&vitals));
         let held: Option<Vec<String>> = connection.run(&script).await?;
         let Some(held) = held else { return Ok(()) }; // a later registration of ours is there
-        let held: Vec<Field> = held.iter().filter_map(|field| Field::parse(field)).collect();
-        let found = self.inflight.compare(&held);
+        let held = held.into_iter().filter_map(|name| Some((split_name(&name)?.0, name)));
+        let held: BTreeMap<Field, String> = held.collect();
+        let named = |fields: &[Field]| fields.iter().map(|field| held[field].clone()).collect();
+        // newest first: what goes back to the head of a queue must
+        let fields: Vec<Field> = held.keys().rev().copied().collect();
+        let found = self.inflight.compare(&fields);
         self.report_lost(found.lost);
         if found.decides {
-            let adopted = self.adopt(connection, &found.adopt).await?;
+            let adopted = self.adopt(connection, named(&found.adopt)).await?;
             self.inflight.enter(&adopted);
             let _ = decided.send(adopted);
         }
-        self.delete(connection, &found.succeeded).await?;
-        self.restore(connection, &found.forgotten).await
+        self.delete(connection, named(&found.succeeded)).await?;
+        self.restore(connection, named(&found.forgotten)).await
     }
 
     /// Reads what a fetch took whose reply never came.
     async fn adopt(
         &self,
         connection: &Connection,
-        fields: &[Field],
+        names: Vec<String>,
     ) -> RedisResult<Vec<Arc<Delivery>>> {
-        let names: Vec<String> = fields.iter().map(Field::to_string).collect();
-        let mut adopted = Vec::with_capacity(fields.len());
-        let mut at = 0;
-        while at < fields.len() {
-            let values = records::read(connection, &self.inflight_key, &names[at..]).await?;
-            let found = fields[at..].iter().zip(&values);
-            let found = found.map(|(field, value)| Delivery::from_record(*field, value.as_ref()?));
-            adopted.extend(found.flatten());
-            at += values.len();
+        let mut adopted = Vec::with_capacity(names.len());
+        let mut rest = &names[..];
+        while !rest.is_empty() {
+            let values = records::read(connection, &self.inflight_key, rest).await?;
+            let (read, next) = rest.split_at(values.len());
+            let found = read.iter().zip(values);
+            adopted.extend(found.filter_map(|(name, raw)| Delivery::from_record(name, raw?)));
+            rest = next;
         }
         adopted.sort_unstable_by_key(|delivery| delivery.field);
         Ok(adopted)
@@ -192,14 +196,14 @@ impl Session {
 
     /// Redis has lost what became of these (a restart from a snapshot, a failover): they run
     /// again.
-    async fn restore(&self, connection: &Connection, forgotten: &[Field]) -> RedisResult<()> {
-        for fields in forgotten.chunks(500) {
+    async fn restore(&self, connection: &Connection, forgotten: Vec<String>) -> RedisResult<()> {
+        for names in forgotten.chunks(500) {
             let mut script = scripts::REQUEUE.prepare_invoke();
             script.arg(&self.inflight_key).arg(&self.anyway());
             script.arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
             script.arg(keys::RESCUES).arg(0);
-            for field in fields {
-                script.arg(field.to_string()).arg("").arg("");
+            for name in names {
+                script.arg(name).arg("").arg("");
             }
             let jobs: u64 = connection.run(&script).await?;
             if jobs > 0 {
@@ -212,13 +216,10 @@ impl Session {
         Ok(())
     }
 
-    async fn delete(&self, connection: &Connection, succeeded: &[Field]) -> RedisResult<()> {
-        for fields in succeeded.chunks(1_000) {
+    async fn delete(&self, connection: &Connection, succeeded: Vec<String>) -> RedisResult<()> {
+        for names in succeeded.chunks(1_000) {
             let mut delete = cmd("HDEL");
-            delete.arg(&self.inflight_key);
-            for field in fields {
-                delete.arg(field.to_string());
-            }
+            delete.arg(&self.inflight_key).arg(names);
             connection.query::<()>(&delete).await?;
         }
         Ok(())

@@ -69,7 +69,7 @@ pub async fn brimful(duration: Duration) -> Seen {
     client.enqueue(Endless {}).await.unwrap();
     client.enqueue_all((0..JOBS).map(|n| Paced { n, millis })).await.unwrap();
     // a job of a process long dead
-    let () = server.query("HSET roustabout:inflight:ghost 1:1 7:default{\"class\":\"Paced\",\"args\":[400,0],\"jid\":\"400\"}").await;
+    let () = server.query("HSET roustabout:inflight:ghost 1:1:default {\"class\":\"Paced\",\"args\":[400,0],\"jid\":\"400\"}").await;
     let () = server.query("SADD roustabout:owners ghost").await;
     let filler = fill(server.connect().await);
     eventually("it is full", async || refuses(&client).await).await;

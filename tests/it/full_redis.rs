@@ -58,7 +58,7 @@ async fn what_is_here_goes_its_way() {
     eventually("they run", async || diary.count("running") == 6).await;
     client.enqueue_in(Duration::from_secs(2), Note { text: "due".into() }).await.unwrap();
     // a job of a process long dead
-    let () = server.query("HSET roustabout:inflight:ghost 1:1 7:default{\"class\":\"Note\",\"args\":[\"orphan\"],\"jid\":\"1\"}").await;
+    let () = server.query("HSET roustabout:inflight:ghost 1:1:default {\"class\":\"Note\",\"args\":[\"orphan\"],\"jid\":\"1\"}").await;
     let () = server.query("SADD roustabout:owners ghost").await;
     let () = server.query("CONFIG SET maxmemory 1").await;
     let refused = client.enqueue(Note { text: "refused".into() }).await;

@@ -73,8 +73,7 @@ async fn left_behind(server: &Server) -> Vec<Vec<u8>> {
     fields.sort();
     let (mut connection, mut jobs) = (server.connect().await, Vec::new());
     for field in fields {
-        let record: Vec<u8> = connection.hget(&key[0], field).await.unwrap();
-        jobs.push(record["7:default".len()..].to_vec());
+        jobs.push(connection.hget(&key[0], field).await.unwrap());
     }
     jobs
 }
@@ -147,8 +146,8 @@ async fn they_come_back_from_a_process_that_died() {
     let (server, diary, jobs) = (strict().await, Diary::default(), jobs("Waits"));
     let mut connection = server.connect().await;
     for (n, job) in jobs.iter().enumerate() {
-        let (field, record) = (format!("1:{n}"), [b"7:default", &job[..]].concat());
-        let () = connection.hset("roustabout:inflight:ghost", field, record).await.unwrap();
+        let field = format!("1:{n}:default");
+        let () = connection.hset("roustabout:inflight:ghost", field, job).await.unwrap();
     }
     let () = connection.sadd("roustabout:owners", "ghost").await.unwrap();
     let quick = WorkerOptions { beat: Duration::from_millis(500), ..brisk() };

@@ -123,8 +123,9 @@ async fn jobs_come_back_from_where_they_should() {
         let () = connection.lpush("queue:default", bad.to_string()).await.unwrap();
         // and of a process that died
         let orphan = json!({"class": "Where", "args": [], "jid": format!("o{n}")});
-        let record = format!("{}:{name}{orphan}", name.len());
-        let () = connection.hset("roustabout:inflight:gh", format!("1:{n}"), record).await.unwrap();
+        let field = format!("1:{n}:{name}");
+        let () =
+            connection.hset("roustabout:inflight:gh", field, orphan.to_string()).await.unwrap();
     }
     let () = connection.sadd("roustabout:owners", "gh").await.unwrap();
     let registry = Registry::new(diary.clone()).job::<Where>().job::<Fails>();

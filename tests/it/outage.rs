@@ -31,8 +31,8 @@ async fn beats(server: &Server, identity: &str) -> u32 {
 /// A job of a process that is gone, and a worker that has to tell by the beats of others.
 async fn judged(server: &Server) -> (Running, Diary) {
     let diary = Diary::default();
-    let job = r#"7:default{"class":"Gate","args":[],"jid":"1"}"#;
-    let () = server.query(&format!("HSET roustabout:inflight:ghost 1:1 {job}")).await;
+    let job = r#"{"class":"Gate","args":[],"jid":"1"}"#;
+    let () = server.query(&format!("HSET roustabout:inflight:ghost 1:1:default {job}")).await;
     let () = server.query("SADD roustabout:owners ghost").await;
     let options = WorkerOptions { ttl: Duration::from_secs(600), ..brisk() };
     let registry = Registry::new(diary.clone()).job::<Gate>();

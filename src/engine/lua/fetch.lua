@@ -13,7 +13,7 @@ if redis.call('HGET', identity, 'lease') ~= lease then return false end
 
 local reply, serial = { 0, 0 }, 0
 for k, key in ipairs(KEYS) do
-  local name = ARGV[9 + k]
+  local place = ':' .. ARGV[9 + k]
   while left > 0 and budget > 0 do
     local jobs = redis.pcall('RPOP', key, math.min(left, step))
     if not jobs then break end -- empty: on to the next
@@ -26,8 +26,8 @@ for k, key in ipairs(KEYS) do
     end
     local record = {}
     for i, raw in ipairs(jobs) do
-      record[2 * i - 1] = batch .. ':' .. (serial + i)
-      record[2 * i] = #name .. ':' .. name .. raw
+      -- the queue stands in the field: joined to the payload, it would cost a copy of that
+      record[2 * i - 1], record[2 * i] = batch .. ':' .. (serial + i) .. place, raw
       budget, largest = budget - #raw, math.max(largest, #raw)
     end
     local kept = redis.pcall('HSET', inflight, unpack(record))

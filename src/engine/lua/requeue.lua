@@ -11,14 +11,12 @@ if owner ~= '' and not dead(owner, ARGV[3], ARGV[4]) then return -1 end
 local moved, refusal = 0, nil
 local last = 8 + math.floor((#ARGV - 8) / 3) * 3
 for at = 9, last, 3 do
-  local value = redis.call('HGET', inflight, ARGV[at])
-  if value and redis.call('HDEL', inflight, ARGV[at]) == 1 then
-    local length, start = string.match(value, '^(%d+):()')
-    local name = string.sub(value, start, start + length - 1)
-    local raw = string.sub(value, start + length)
+  local raw = redis.call('HGET', inflight, ARGV[at])
+  local name = string.match(ARGV[at], '^%d+:%d+:(.*)$')
+  if raw and name and redis.call('HDEL', inflight, ARGV[at]) == 1 then
     local pushed = redis.pcall('RPUSH', ARGV[6] .. name, raw)
     if type(pushed) == 'table' and pushed.err then
-      redis.call('HSET', inflight, ARGV[at], value) -- this one stays; the others go on
+      redis.call('HSET', inflight, ARGV[at], raw) -- this one stays; the others go on
       refusal = pushed
     else
       redis.pcall('SADD', ARGV[5], name)
