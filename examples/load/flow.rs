@@ -19,7 +19,7 @@ pub async fn drain(settings: &Settings, redis: &Redis) -> anyhow::Result<Report>
     let (jobs, client) = (settings.jobs(), Client::new(redis.clone()));
     let padding = padding(settings.payload);
     let size = size(settings.payload);
-    let before = limit::take_and_finish(redis, 100_000, size).await?;
+    let before = limit::take_and_finish(redis, 100_000, size, limit::BATCH).await?;
     let names: Vec<String> = (0..settings.queues).map(|n| format!("load{n}")).collect();
     for (n, name) in names.iter().enumerate() {
         let share = jobs / names.len() + usize::from(n < jobs % names.len());
@@ -40,9 +40,13 @@ pub async fn drain(settings: &Settings, redis: &Redis) -> anyhow::Result<Report>
         redis.query::<redis::Value>(command).await?;
     }
     run.end(&mut report, redis).await?;
-    let after = limit::take_and_finish(redis, 100_000, size).await?;
+    let after = limit::take_and_finish(redis, 100_000, size, limit::BATCH).await?;
     report.limit_jobs_per_s = Some((before.0 + after.0) / 2.0);
     report.more("Redis CPU of the limit, µs a job", (before.1 + after.1) / 2.0);
+    if settings.concurrency < limit::BATCH {
+        let few = limit::take_and_finish(redis, 20_000, size, settings.concurrency).await?;
+        report.more("the bare pair with as few at a time, per second", few.0);
+    }
     Ok(report)
 }
 

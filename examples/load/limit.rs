@@ -10,7 +10,10 @@ use crate::server::Usage;
 
 const QUEUE: &str = "load:limit";
 const HELD: &str = "load:limit:held";
-const BATCH: usize = 100;
+/// What the limit takes at a time.
+pub const BATCH: usize = 100;
+/// Jobs to a push that fills the queue.
+const FILL: usize = 100;
 
 /// Takes a batch and records it in the same step; the other half of the pair is one HDEL.
 const FETCH: &str = "
@@ -32,34 +35,35 @@ pub async fn take_and_finish(
     redis: &roustabout::engine::Redis,
     jobs: usize,
     size: usize,
+    batch: usize,
 ) -> anyhow::Result<(f64, f64)> {
     let fill = move || -> anyhow::Result<()> {
         let (mut connection, job) = (connect()?, "x".repeat(size));
-        for _ in 0..jobs / BATCH {
+        for _ in 0..jobs / FILL {
             let mut push = cmd("LPUSH");
             push.arg(QUEUE);
-            push.arg(vec![job.as_str(); BATCH]);
+            push.arg(vec![job.as_str(); FILL]);
             push.exec(&mut connection)?;
         }
         Ok(())
     };
     tokio::task::spawn_blocking(fill).await??;
     let before = Usage::now(redis).await?;
-    let took = tokio::task::spawn_blocking(drain).await??;
+    let took = tokio::task::spawn_blocking(move || drain(batch)).await??;
     let used = Usage::now(redis).await?.since(before);
-    let jobs = (jobs / BATCH * BATCH) as f64;
+    let jobs = (jobs / FILL * FILL) as f64;
     Ok((jobs / took.as_secs_f64(), used.cpu * 1e6 / jobs))
 }
 
-fn drain() -> anyhow::Result<Duration> {
+fn drain(batch: usize) -> anyhow::Result<Duration> {
     let (mut connection, script) = (connect()?, Script::new(FETCH));
     let mut load = cmd("SCRIPT");
     load.arg("LOAD").arg(FETCH).exec(&mut connection)?;
     let mut fetch = cmd("EVALSHA");
-    fetch.arg(script.get_hash()).arg(2).arg(QUEUE).arg(HELD).arg(BATCH);
+    fetch.arg(script.get_hash()).arg(2).arg(QUEUE).arg(HELD).arg(batch);
     let (fetch, mut done) = (fetch.get_packed_command(), cmd("HDEL"));
     done.arg(HELD);
-    done.arg((1..=BATCH).collect::<Vec<_>>());
+    done.arg((1..=batch).collect::<Vec<_>>());
     let done = done.get_packed_command();
     let began = Instant::now();
     loop {

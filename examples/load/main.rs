@@ -83,9 +83,10 @@ impl Settings {
 
 fn main() -> ExitCode {
     let settings = Settings::parse();
-    let outcome = tokio::runtime::Runtime::new()
-        .map_err(Into::into)
-        .and_then(|runtime| runtime.block_on(run(settings)));
+    let outcome = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| {
+        // as a task, like the handlers of a web process
+        runtime.block_on(async { tokio::spawn(run(settings)).await? })
+    });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisResult, ScriptInvocation, Value};
+use redis::{
+    Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, Script, ScriptInvocation, Value,
+};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -124,6 +126,22 @@ impl Connection {
         self.bounded(pipe.query_async(&mut requests)).await
     }
 
+    /// The same, each with a reply of its own, whatever became of the others.
+    pub(crate) async fn each(&self, pipe: &mut Pipeline) -> RedisResult<Vec<RedisResult<Value>>> {
+        let replies: Vec<RedisResult<Value>> = self.pipe(pipe.ignore_errors()).await?;
+        let errors = replies.iter().filter_map(|reply| reply.as_ref().err());
+        errors.filter(|error| breaks_connection(error)).for_each(|error| self.give_up(error));
+        Ok(replies)
+    }
+
+    /// Ends it after an error that no other request would fare better with.
+    fn give_up(&self, error: &RedisError) {
+        if code(error).is_some() {
+            let _ = self.end.set(Some(reason(error)));
+        }
+        self.kill();
+    }
+
     /// Runs a script, loading it if the server does not know it.
     pub(crate) async fn run<T: FromRedisValue>(
         &self,
@@ -131,6 +149,13 @@ impl Connection {
     ) -> RedisResult<T> {
         let mut requests = self.requests.clone();
         self.bounded(script.invoke_async(&mut requests)).await
+    }
+
+    /// Makes a script known to the server.
+    pub(crate) async fn load(&self, script: &Script) -> RedisResult<()> {
+        let mut requests = self.requests.clone();
+        let loaded = async { script.load_async(&mut requests).await.map(Value::SimpleString) };
+        self.reply(loaded).await.map(drop)
     }
 
     /// A reply that is not what the asker expects (a missing value read as a number) is the asker's
@@ -153,10 +178,7 @@ impl Connection {
         if let Err(error) = &result
             && breaks_connection(error)
         {
-            if code(error).is_some() {
-                let _ = self.end.set(Some(reason(error)));
-            }
-            self.kill();
+            self.give_up(error);
             if code(error).is_none() && self.written.bytes() == written {
                 return Err(unsent()); // the driver has ended, so nothing will be sent any more
             }

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use redis::{RedisError, RedisResult, Value, cmd};
+use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd, pipe};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::delivery::{Delivery, Field};
-use super::errors::breaks_connection;
+use super::errors::{breaks_connection, code, unfit};
+use super::finish::Finisher;
 use super::inflight::Inflight;
 use super::keys;
 use super::queues::{QueueList, Resolved, shuffle};
@@ -33,6 +34,7 @@ const MAX_QUEUES: usize = 1_000;
 pub(crate) struct Fetcher {
     session: Arc<Session>,
     inflight: Arc<Inflight>,
+    finisher: Arc<Finisher>,
     decided: mpsc::UnboundedReceiver<Vec<Arc<Delivery>>>,
     list: QueueList,
     known: HashSet<String>,
@@ -60,6 +62,7 @@ impl Fetcher {
     pub(crate) fn new(
         session: Arc<Session>,
         inflight: Arc<Inflight>,
+        finisher: Arc<Finisher>,
         decided: mpsc::UnboundedReceiver<Vec<Arc<Delivery>>>,
         list: QueueList,
         known: impl IntoIterator<Item = String>,
@@ -69,6 +72,7 @@ impl Fetcher {
         let mut fetcher = Fetcher {
             session,
             inflight,
+            finisher,
             decided,
             list,
             known,
@@ -118,7 +122,14 @@ impl Fetcher {
     ) -> Vec<Arc<Delivery>> {
         self.batch += 1;
         self.inflight.awaits(self.batch);
-        let result = self.request(lease, &queues, permits).await;
+        let fetch = self.command(lease, &queues, permits);
+        let mut result = self.request(lease, &fetch).await;
+        if result.as_ref().is_err_and(|error| code(error).as_deref() == Some("NOSCRIPT")) {
+            result = match lease.connection.load(&scripts::FETCH).await {
+                Ok(()) => self.request(lease, &fetch).await,
+                Err(error) => Err(error),
+            };
+        }
         let wakes = self.session.redis.wakes().clone();
         let taken = match result {
             Ok(Some(reply)) => {
@@ -167,23 +178,42 @@ impl Fetcher {
         self.rest = Instant::now() + self.refusals.note(error);
     }
 
-    async fn request(
-        &self,
-        lease: &Lease,
-        queues: &[String],
-        permits: usize,
-    ) -> RedisResult<Option<Vec<Value>>> {
-        let mut script = scripts::FETCH.prepare_invoke();
-        for name in queues {
-            script.key(keys::queue(name));
+    /// One write: the removal of what has ended in the meantime, then the fetch.
+    async fn request(&self, lease: &Lease, fetch: &Cmd) -> RedisResult<Option<Vec<Value>>> {
+        self.finisher.expect_fetch(false);
+        let riders = self.finisher.board();
+        let mut write = pipe();
+        if !riders.is_empty() {
+            write.add_command(self.finisher.removal(&riders));
         }
-        script.arg(self.session.identity()).arg(lease.number);
-        script.arg(&self.session.inflight_key).arg(self.batch);
-        script.arg(permits).arg(self.first_step).arg(MAX_STEP).arg(MAX_BYTES).arg(keys::RESCUES);
-        for name in queues {
-            script.arg(name);
+        write.add_command(fetch.clone());
+        let mut replies = match lease.connection.each(&mut write).await {
+            Ok(replies) => replies.into_iter(),
+            Err(error) => {
+                self.finisher.arrived(riders, Err(error.clone()));
+                return Err(error);
+            }
+        };
+        if !riders.is_empty() {
+            let removed = replies.next().unwrap_or(Ok(Value::Nil));
+            let removed = removed.and_then(|n| usize::from_redis_value(n).map_err(|e| unfit(&e)));
+            self.finisher.arrived(riders, removed);
         }
-        lease.connection.run(&script).await
+        let taken = replies.next().unwrap_or(Ok(Value::Nil))?;
+        Option::from_redis_value(taken).map_err(|error| unfit(&error))
+    }
+
+    fn command(&self, lease: &Lease, queues: &[String], permits: usize) -> Cmd {
+        let mut fetch = cmd("EVALSHA");
+        fetch.arg(scripts::FETCH.get_hash()).arg(queues.len());
+        for name in queues {
+            fetch.arg(keys::queue(name));
+        }
+        fetch.arg(self.session.identity()).arg(lease.number);
+        fetch.arg(&self.session.inflight_key).arg(self.batch);
+        fetch.arg(permits).arg(self.first_step).arg(MAX_STEP).arg(MAX_BYTES).arg(keys::RESCUES);
+        fetch.arg(queues);
+        fetch
     }
 
     fn read(&self, reply: Vec<Value>, queues: &[String]) -> Taken {

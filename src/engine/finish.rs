@@ -2,28 +2,30 @@
 //! are one step in Redis, sent again until its reply is read.
 //!
 //! Plain successes gather while the last reply is on its way and leave as one HDEL, so no job
-//! waits for a round trip of its own.
+//! waits for a round trip of its own; under load that HDEL rides in front of the next fetch.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::{RedisError, RedisResult, Value, cmd};
+use redis::{Cmd, RedisError, RedisResult, Value, cmd};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::delivery::Delivery;
 use super::errors::{breaks_connection, code, reason};
+use super::fate::commands;
 use super::inflight::Inflight;
-use super::keys;
 use super::retry::Fate;
 use super::scripts;
 use super::session::{Lease, Session};
 
 /// A refused ending is tried again this much later.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+/// So many turns of the runtime a fetch gets to come by and take plain successes along.
+const TURNS: usize = 3;
 
 /// Takes outcomes and brings them to Redis.
 pub(crate) struct Finisher {
@@ -31,6 +33,8 @@ pub(crate) struct Finisher {
     inflight: Arc<Inflight>,
     endings: Mutex<Endings>,
     returned: AtomicU64,
+    /// A fetch will be sent as soon as a job has ended.
+    fetch_expected: AtomicBool,
     wake: Notify,
     idle: Notify,
 }
@@ -39,15 +43,24 @@ pub(crate) struct Finisher {
 struct Endings {
     waiting: Vec<Ending>,
     sending: usize,
+    refused: Vec<Ending>,
 }
 
-struct Ending {
+/// One end to be told to Redis.
+pub(crate) struct Ending {
     delivery: Arc<Delivery>,
     fate: Fate,
     /// Sent before without a reply: then "not there" means that the first time worked.
     resent: bool,
     /// Refused before, and said so.
     refused: bool,
+}
+
+impl Ending {
+    /// Nothing to do but to remove it.
+    fn is_plain(&self) -> bool {
+        self.fate == Fate::Done { traces: None }
+    }
 }
 
 /// What has to be sent again.
@@ -84,7 +97,8 @@ impl Finisher {
     pub(crate) fn new(session: Arc<Session>, inflight: Arc<Inflight>) -> Arc<Finisher> {
         let (wake, idle) = (Notify::new(), Notify::new());
         let (endings, returned) = (Mutex::default(), AtomicU64::new(0));
-        Arc::new(Finisher { session, inflight, endings, returned, wake, idle })
+        let fetch_expected = AtomicBool::new(false);
+        Arc::new(Finisher { session, inflight, endings, returned, fetch_expected, wake, idle })
     }
 
     /// Records the outcome of a delivery; the first one counts. Never waits, so that nothing can
@@ -110,32 +124,71 @@ impl Finisher {
         self.returned.load(Ordering::Relaxed)
     }
 
+    /// Whether whoever ends now can go with a fetch.
+    pub(crate) fn expect_fetch(&self, soon: bool) {
+        self.fetch_expected.store(soon, Ordering::Relaxed);
+    }
+
+    /// Plain successes that go with a request of somebody else's: their removal is part of it.
+    pub(crate) fn board(&self) -> Vec<Ending> {
+        self.with(|endings| {
+            let (plain, others) =
+                std::mem::take(&mut endings.waiting).into_iter().partition(Ending::is_plain);
+            endings.waiting = others;
+            endings.sending += Vec::len(&plain);
+            plain
+        })
+    }
+
+    /// What became of them.
+    pub(crate) fn arrived(&self, riders: Vec<Ending>, reply: RedisResult<usize>) {
+        let count = riders.len();
+        let unsent = self.removed(riders, reply);
+        self.settle(count, unsent);
+        self.wake.notify_one();
+    }
+
     /// Sends what gathers, for the life of the process.
     pub(crate) async fn run(&self) {
         let mut failed_lease = 0;
-        let mut refused = Vec::new();
         loop {
+            let refused = self.with(|endings| !endings.refused.is_empty());
             tokio::select! {
-                // whoever is about to end comes along
-                () = self.wake.notified() => yield_now().await,
-                () = sleep(REFUSED_PAUSE), if !refused.is_empty() => {
-                    self.with(|endings| endings.waiting.append(&mut refused));
-                }
+                () = self.wake.notified() => self.come_along().await,
+                () = sleep(REFUSED_PAUSE), if refused => self.with(|endings| {
+                    let mut refused = std::mem::take(&mut endings.refused);
+                    endings.waiting.append(&mut refused);
+                }),
             }
             while let Some(batch) = self.take() {
                 let lease = self.session.lease_after(failed_lease).await;
-                let mut unsent = self.send(&lease, batch).await;
+                let count = batch.len();
+                let unsent = self.send(&lease, batch).await;
                 if !unsent.unanswered.is_empty() {
                     failed_lease = lease.number;
                 }
-                refused.append(&mut unsent.refused);
-                self.with(|endings| {
-                    endings.sending = 0;
-                    endings.waiting.append(&mut unsent.unanswered);
-                });
+                self.settle(count, unsent);
             }
-            self.idle.notify_waiters();
         }
+    }
+
+    /// Whoever is about to end comes along; and perhaps they all go with a fetch.
+    async fn come_along(&self) {
+        yield_now().await;
+        for _ in 1..TURNS {
+            if self.fetch_expected.load(Ordering::Relaxed) {
+                yield_now().await;
+            }
+        }
+    }
+
+    fn settle(&self, count: usize, mut unsent: Unsent) {
+        self.with(|endings| {
+            endings.sending -= count;
+            endings.waiting.append(&mut unsent.unanswered);
+            endings.refused.append(&mut unsent.refused);
+        });
+        self.idle.notify_waiters();
     }
 
     /// Resolves when every outcome recorded so far is known to Redis, or was refused by it.
@@ -152,14 +205,13 @@ impl Finisher {
     fn take(&self) -> Option<Vec<Ending>> {
         self.with(|endings| {
             let batch = std::mem::take(&mut endings.waiting);
-            endings.sending = batch.len();
+            endings.sending += batch.len();
             (!batch.is_empty()).then_some(batch)
         })
     }
 
     async fn send(&self, lease: &Lease, batch: Vec<Ending>) -> Unsent {
-        let plain = |ending: &Ending| ending.fate == Fate::Done { traces: None };
-        let (plain, other): (Vec<_>, Vec<_>) = batch.into_iter().partition(plain);
+        let (plain, other): (Vec<_>, Vec<_>) = batch.into_iter().partition(Ending::is_plain);
         let (mut unsent, others) =
             tokio::join!(self.send_plain(lease, plain), self.send_other(lease, other));
         unsent.unanswered.extend(others.unanswered);
@@ -168,16 +220,26 @@ impl Finisher {
     }
 
     async fn send_plain(&self, lease: &Lease, batch: Vec<Ending>) -> Unsent {
-        let mut unsent = Unsent::default();
         if batch.is_empty() {
-            return unsent;
+            return Unsent::default();
         }
+        let reply = lease.connection.query(&self.removal(&batch)).await;
+        self.removed(batch, reply)
+    }
+
+    /// What ends plain successes; its reply tells how many of them were still there.
+    pub(crate) fn removal(&self, batch: &[Ending]) -> Cmd {
         let mut delete = cmd("HDEL");
         delete.arg(&self.session.inflight_key);
-        for ending in &batch {
+        for ending in batch {
             delete.arg(ending.delivery.name());
         }
-        match lease.connection.query::<usize>(&delete).await {
+        delete
+    }
+
+    fn removed(&self, batch: Vec<Ending>, reply: RedisResult<usize>) -> Unsent {
+        let mut unsent = Unsent::default();
+        match reply {
             Ok(removed) => {
                 let first_time = batch.iter().filter(|ending| !ending.resent).count();
                 self.count_lost(first_time.saturating_sub(removed), &batch);
@@ -259,41 +321,4 @@ impl Finisher {
     fn with<T>(&self, use_it: impl FnOnce(&mut Endings) -> T) -> T {
         use_it(&mut self.endings.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// What Redis has to do beside the removal. The one that adds the job elsewhere comes last, or
-/// is followed only by what cannot fail, because a failure puts the delivery back.
-fn commands(delivery: &Delivery, fate: &Fate, now: f64) -> Vec<Vec<Vec<u8>>> {
-    let words = |words: &[&[u8]]| words.iter().map(|word| word.to_vec()).collect::<Vec<_>>();
-    match fate {
-        Fate::Done { traces: Some(jid) } => vec![
-            words(&[b"DEL", keys::iteration(jid).as_bytes()]),
-            words(&[b"HDEL", keys::RESCUES.as_bytes(), jid.as_bytes()]),
-        ],
-        Fate::Done { traces: None } | Fate::Discard => Vec::new(),
-        Fate::Retry { at, payload } => vec![add(keys::RETRY, *at, payload)],
-        Fate::Snooze { at, payload } => vec![add(keys::SCHEDULE, *at, payload)],
-        Fate::Dead { payload } => bury(payload, now),
-        Fate::Return => vec![
-            words(&[b"SADD", keys::QUEUES.as_bytes(), delivery.queue.as_bytes()]),
-            words(&[b"RPUSH", keys::queue(&delivery.queue).as_bytes(), &delivery.raw]),
-        ],
-    }
-}
-
-/// The commands that put a payload into the dead set and keep that in bounds.
-pub(crate) fn bury(payload: &[u8], now: f64) -> Vec<Vec<Vec<u8>>> {
-    let trim = |command: &str, from: &str, to: String| {
-        [command, keys::DEAD, from, &to].map(|word| word.as_bytes().to_vec()).to_vec()
-    };
-    let oldest = now - keys::DEAD_TTL.as_secs_f64();
-    vec![
-        add(keys::DEAD, now, payload),
-        trim("ZREMRANGEBYSCORE", "-inf", oldest.to_string()),
-        trim("ZREMRANGEBYRANK", "0", (-keys::DEAD_MAX).to_string()),
-    ]
-}
-
-fn add(key: &str, score: f64, member: &[u8]) -> Vec<Vec<u8>> {
-    vec![b"ZADD".to_vec(), key.into(), score.to_string().into(), member.to_vec()]
 }

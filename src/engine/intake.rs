@@ -28,6 +28,7 @@ pub(crate) struct Intake {
     pub(crate) apart: Arc<Semaphore>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) safety_poll: Duration,
+    pub(crate) concurrency: usize,
 }
 
 impl Intake {
@@ -39,6 +40,7 @@ impl Intake {
         loop {
             let ready = async {
                 self.woken(next_poll).await;
+                self.processor.finisher.expect_fetch(true);
                 let permits = self.free_permits().await;
                 self.fetcher.rested().await;
                 (permits, self.processor.session.lease_after(0).await)
@@ -94,8 +96,11 @@ impl Intake {
         let Ok(mut permits) = self.permits.clone().acquire_owned().await else {
             return std::future::pending().await; // never closed
         };
-        // whoever is about to end shall: one call for many costs hardly more than for one
-        yield_now().await;
+        // whoever is about to end shall: one call for many costs hardly more than for one. An idle
+        // worker has nobody to wait for, and a turn of the runtime may lead to another thread
+        if self.permits.available_permits() + 1 < self.concurrency {
+            yield_now().await;
+        }
         let more = self.permits.available_permits().min(MAX_JOBS - 1) as u32;
         if let Ok(more) = self.permits.clone().try_acquire_many_owned(more) {
             permits.merge(more);

@@ -70,11 +70,12 @@ impl Parts {
         let inflight = Arc::new(Inflight::default());
         let session =
             Session::new(redis.clone(), process, inflight.clone(), counters.clone(), options.ttl);
+        let finisher = Finisher::new(session.clone(), inflight.clone());
         let processor = Arc::new(Processor {
             handlers,
             chain,
             session: session.clone(),
-            finisher: Finisher::new(session.clone(), inflight.clone()),
+            finisher: finisher.clone(),
             counters,
             lifecycle: lifecycle.clone(),
             notices: notices.clone(),
@@ -85,19 +86,27 @@ impl Parts {
         let (decided, decisions) = mpsc::unbounded_channel();
         let list = options.queues.clone();
         let intake = Intake {
-            fetcher: Fetcher::new(session.clone(), inflight.clone(), decisions, list, known),
+            fetcher: Fetcher::new(
+                session.clone(),
+                inflight.clone(),
+                finisher.clone(),
+                decisions,
+                list,
+                known,
+            ),
             processor: processor.clone(),
             inflight: inflight.clone(),
             permits: permits.clone(),
             apart: Arc::new(Semaphore::new(1)),
             lifecycle: lifecycle.clone(),
             safety_poll: options.safety_poll,
+            concurrency: options.concurrency,
         };
         let (stop_beating, life) = (Arc::new(Notify::new()), Arc::new(Life::default()));
         let heartbeat =
             beat(&options, &session, &processor, &inflight, stop_beating.clone(), life.clone())?;
         let mut tasks = JoinSet::new();
-        let (keeper, finisher) = (session.clone(), processor.finisher.clone());
+        let keeper = session.clone();
         tasks.spawn(async move { keeper.keep(decided).await });
         tasks.spawn(async move { finisher.run().await });
         tasks.spawn(timers(redis, lines, lifecycle.clone()));

@@ -29,6 +29,10 @@ struct Waiting {
     pushes: Vec<Push>,
     /// Somebody is about to take them.
     departure: bool,
+    /// How many left the last time.
+    last: usize,
+    /// Writes under way.
+    writes: usize,
 }
 
 struct Push {
@@ -56,8 +60,9 @@ impl Pushes {
         waiting.pushes.push(Push { placed, answer });
         if !std::mem::replace(&mut waiting.departure, true) {
             // a task of its own: nobody may end the write for the others
+            let alone = waiting.last < 2 && waiting.writes == 0;
             let departure = Departure { from: self.clone(), over: false };
-            tokio::spawn(departure.leave());
+            tokio::spawn(departure.leave(alone));
         }
         answered
     }
@@ -135,17 +140,22 @@ struct Departure {
 }
 
 impl Departure {
-    async fn leave(mut self) {
-        yield_now().await; // whoever is about to push comes along
+    async fn leave(mut self, alone: bool) {
+        if !alone {
+            yield_now().await; // whoever is about to push comes along
+        }
         while !self.over {
             let pushes = self.take();
             self.from.send_shared(pushes).await;
+            self.from.waiting().writes -= 1;
         }
     }
 
     fn take(&mut self) -> Vec<Push> {
         let mut waiting = self.from.waiting();
         let pushes = waiting.take();
+        waiting.last = pushes.len();
+        waiting.writes += 1;
         waiting.departure = !waiting.pushes.is_empty();
         self.over = !waiting.departure;
         pushes
@@ -155,7 +165,9 @@ impl Departure {
 impl Drop for Departure {
     fn drop(&mut self) {
         if !self.over {
-            *self.from.waiting() = Waiting::default();
+            let mut waiting = self.from.waiting();
+            waiting.pushes.clear();
+            waiting.departure = false;
         }
     }
 }

@@ -10,7 +10,7 @@ use redis::{RedisResult, cmd, pipe};
 use tokio::time::sleep;
 
 use super::delivery::{Field, split_name};
-use super::finish::bury;
+use super::fate::bury;
 use super::jid::known_as;
 use super::keys;
 use super::payload::{Head, Payload};

@@ -34,6 +34,7 @@ const GROUND_UP: &[&str] = &[
     "process",
     "backtrace",
     "retry",
+    "fate",
     "rescues",
     "connection",
     "connect",
@@ -51,8 +52,8 @@ const GROUND_UP: &[&str] = &[
     "notice",
     "inspect", // what authors see
     "suspects",
-    "fetch",
     "finish",
+    "fetch",
     "giveback",
     "watchdog",
     "heartbeat",
