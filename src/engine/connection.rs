@@ -104,6 +104,11 @@ impl Connection {
         self.driver.abort();
     }
 
+    /// Whether both are the same.
+    pub(crate) fn is(&self, other: &Connection) -> bool {
+        Arc::ptr_eq(&self.end, &other.end)
+    }
+
     /// Whether this is its end, though the keeper may not know of it yet.
     pub(crate) fn killed(&self) -> bool {
         self.end.get().is_some()

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
-use redis::{RedisResult, ScriptInvocation, cmd};
+use redis::{RedisResult, ScriptInvocation, pipe};
 use serde_json::json;
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use super::connection::Connection;
 use super::counters::Increments;
@@ -26,8 +26,10 @@ use super::scripts;
 use super::session::Session;
 use super::watchdog::Watchdog;
 
-/// Remote commands are fetched this often.
+/// Remote commands are fetched this often where the server does not tell when there are some, …
 const COMMANDS_EVERY: Duration = Duration::from_secs(1);
+/// … and where it does.
+const COMMANDS_SELDOM: Duration = Duration::from_secs(10);
 
 /// What a heartbeat needs.
 pub(crate) struct Heartbeat {
@@ -73,17 +75,17 @@ impl Heartbeat {
             gave_way,
             refusals,
         };
-        let (mut beat, mut commands) =
-            (interval(self.every), interval(COMMANDS_EVERY.min(self.every)));
+        let mut beat = interval(self.every);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        commands.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (wakes, mut commands) = (beats.redis.wakes().clone(), TokioInstant::now());
         let mut quiet = pin!(self.lifecycle.reached(Phase::Quiet).fuse());
         loop {
             tokio::select! {
                 biased; // a slow server leaves no time for all: first what life depends on
                 () = self.stop.notified() => break,
                 _ = beat.tick() => beats.beat().await,
-                _ = commands.tick() => beats.commands().await,
+                () = wakes.commands() => commands = beats.commands().await,
+                () = sleep_until(commands) => commands = beats.commands().await,
                 () = &mut quiet => beat.reset_immediately(), // whoever asked for it looks now
             }
         }
@@ -199,7 +201,7 @@ impl Beats<'_> {
         script.arg(keys::PROCESSES).arg(self.number);
         script.arg(keys::beats(session.identity())).arg(keys::BEATS_TTL.as_secs());
         script.arg(keys::UNBROKEN);
-        script.arg(record.len()).arg(record);
+        script.arg(record.len() + 2).arg(record).arg("beats").arg(self.number);
     }
 
     fn put_work(&self, script: &mut ScriptInvocation<'_>, busy: &[Arc<Delivery>]) {
@@ -218,14 +220,29 @@ impl Beats<'_> {
         }
     }
 
-    /// Does what Sidekiq's API has asked this process for.
-    async fn commands(&mut self) {
-        let mut pop = cmd("RPOP");
-        pop.arg(keys::signals(self.heartbeat.session.identity())).arg(10);
-        let Ok(connection) = self.connection().await else { return };
-        let names: RedisResult<Option<Vec<String>>> = connection.query(&pop).await;
-        for name in names.ok().flatten().unwrap_or_default() {
-            self.heartbeat.lifecycle.command(&name);
+    /// Does what Sidekiq's API has asked this process for; returns when to look again.
+    async fn commands(&mut self) -> TokioInstant {
+        let watched = self.pop_commands().await.unwrap_or(false);
+        let pause = if watched { COMMANDS_SELDOM } else { COMMANDS_EVERY };
+        TokioInstant::now() + pause.min(2 * self.heartbeat.every)
+    }
+
+    /// Returns whether the server will tell of the next ones.
+    async fn pop_commands(&mut self) -> RedisResult<bool> {
+        let key = keys::signals(self.heartbeat.session.identity());
+        let connection = self.connection().await?;
+        let mut look = pipe();
+        // the other way round, our own removal would end the watch
+        look.cmd("RPOP").arg(&key).arg(10).cmd("EXISTS").arg(&key);
+        loop {
+            let (names, more): (Option<Vec<String>>, bool) = connection.pipe(&look).await?;
+            for name in names.unwrap_or_default() {
+                self.heartbeat.lifecycle.command(&name);
+            }
+            if !more {
+                let own = self.redis.at_hand();
+                return Ok(connection.tracking && own.is_some_and(|own| own.is(&connection)));
+            }
         }
     }
 }

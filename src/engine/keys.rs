@@ -63,9 +63,12 @@ pub(crate) fn workers(identity: &str) -> String {
     format!("{identity}:workers")
 }
 
+/// What the names of those lists end with.
+pub(crate) const SIGNALS_SUFFIX: &str = "-signals";
+
 /// List of remote commands for a process (`TSTP`, `TERM`, `TTIN`).
 pub(crate) fn signals(identity: &str) -> String {
-    format!("{identity}-signals")
+    format!("{identity}{SIGNALS_SUFFIX}")
 }
 
 /// Cursor and run time of an iterable job (Sidekiq 7.3 and later).

@@ -18,6 +18,7 @@ pub(crate) struct Wakes {
     dirty: Mutex<Dirty>,
     fetcher: Notify,
     poller: Notify,
+    commands: Notify,
 }
 
 /// What the fetcher has to look at.
@@ -55,16 +56,16 @@ impl Wakes {
         match key.as_str() {
             keys::RETRY | keys::SCHEDULE => self.poller.notify_one(),
             keys::QUEUES => self.mark(|dirty| dirty.names = true),
-            _ => self.queue_key(key),
+            queue if queue.starts_with(keys::QUEUE_PREFIX) => self.queue_key(key),
+            list if list.ends_with(keys::SIGNALS_SUFFIX) => self.commands.notify_one(),
+            _ => {}
         }
     }
 
     fn queue_key(&self, key: String) {
-        if key.starts_with(keys::QUEUE_PREFIX) {
-            self.mark(|dirty| {
-                dirty.queues.insert(key);
-            });
-        }
+        self.mark(|dirty| {
+            dirty.queues.insert(key);
+        });
     }
 
     /// This process pushed to a queue itself.
@@ -83,6 +84,7 @@ impl Wakes {
     pub(crate) fn everything(&self) {
         self.mark(|dirty| dirty.all = true);
         self.poller.notify_one();
+        self.commands.notify_one();
     }
 
     /// Puts back what was taken but not dealt with.
@@ -108,6 +110,11 @@ impl Wakes {
     /// Resolves when a timed set may have changed.
     pub(crate) async fn poller(&self) {
         self.poller.notified().await;
+    }
+
+    /// Resolves when there may be remote commands.
+    pub(crate) async fn commands(&self) {
+        self.commands.notified().await;
     }
 
     fn mark(&self, change: impl FnOnce(&mut Dirty)) {

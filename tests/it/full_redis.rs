@@ -67,7 +67,7 @@ async fn what_is_here_goes_its_way() {
     let owners: Vec<String> = server.query("SMEMBERS processes").await;
     let at = format!("HGET it-{} c", jids[0]);
     let saved = async || server.query::<Option<u32>>(&at).await.unwrap_or(0);
-    let beats = format!("GET roustabout:beats:{}", owners[0]);
+    let beats = format!("HGET {} beats", owners[0]);
     let before = saved().await;
     eventually("cursors are saved", async || saved().await > before).await;
     eventually("it beats", async || server.query::<u32>(&beats).await > 20).await;

@@ -78,14 +78,14 @@ async fn with_one_connection_it_still_beats_and_works() {
     // the heartbeat's connection is the one that looks for remote commands
     let heartbeat = loop {
         let all = clients(&mut admin).await;
-        if let Some((id, _)) = all.into_iter().find(|(_, last)| last.starts_with("rpop")) {
+        if let Some((id, _)) = all.into_iter().find(|(_, last)| last.starts_with("exists")) {
             break id;
         }
     };
     let places = clients(&mut admin).await.len() - 1;
     let () = ask(&mut admin, &format!("CONFIG SET maxclients {places}")).await;
     let () = ask(&mut admin, &format!("CLIENT KILL ID {heartbeat}")).await;
-    let beats = format!("GET roustabout:beats:{}", identity[0]);
+    let beats = format!("HGET {} beats", identity[0]);
     let before: u32 = ask(&mut admin, &beats).await;
     // at a lifetime of 5 s, it would be dead by then
     tokio::time::sleep(Duration::from_secs(6)).await;
@@ -116,7 +116,7 @@ async fn the_only_place_is_not_the_heartbeats() {
     let first = loop {
         let mut all = clients(&mut admin).await;
         all.retain(|(id, _)| *id != us);
-        let heartbeat = all.iter().position(|(_, last)| last.starts_with("rpop"));
+        let heartbeat = all.iter().position(|(_, last)| last.starts_with("exists"));
         if let (Some(heartbeat), 2) = (heartbeat, all.len()) {
             break all[1 - heartbeat].0;
         }

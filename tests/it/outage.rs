@@ -25,7 +25,7 @@ fn options() -> WorkerOptions {
 
 /// Beats of a process so far; 0 if it has no record.
 async fn beats(server: &Server, identity: &str) -> u32 {
-    server.query::<Option<u32>>(&format!("GET roustabout:beats:{identity}")).await.unwrap_or(0)
+    server.query::<Option<u32>>(&format!("HGET {identity} beats")).await.unwrap_or(0)
 }
 
 /// A job of a process that is gone, and a worker that has to tell by the beats of others.

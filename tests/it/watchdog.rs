@@ -155,7 +155,7 @@ async fn a_stuck_process_lives_through_an_outage() {
     tokio::time::sleep(Duration::from_secs(7)).await;
     ask("CONFIG SET maxclients 100").await;
     let beats = async || {
-        let number: Option<u32> = server.query(&format!("GET roustabout:beats:{identity}")).await;
+        let number: Option<u32> = server.query(&format!("HGET {identity} beats")).await;
         number.unwrap_or(0)
     };
     let known = beats().await;

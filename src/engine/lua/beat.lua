@@ -39,7 +39,7 @@ end
 at = at + 1 + tonumber(ARGV[at])
 
 -- not in the record: that may expire before a beat without a reply is sent again
-if redis.call('GET', ARGV[5]) ~= ARGV[4] then
+if at <= #ARGV and redis.call('GET', ARGV[5]) ~= ARGV[4] then
   redis.call('SET', ARGV[5], ARGV[4], 'EX', ARGV[6])
   -- pcall: a counter that is none (somebody's SET) must not look like a failed heartbeat
   while at <= #ARGV do redis.pcall(unpack(list())) end
