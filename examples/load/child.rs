@@ -1,7 +1,7 @@
 //! The worker under measurement: this program again, and what it does and takes.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
@@ -16,6 +16,8 @@ use tokio::sync::Notify;
 pub struct Setup {
     pub workers: usize,
     pub concurrency: usize,
+    /// Jobs that come before those that count.
+    pub warm_up: usize,
     /// What it waits for.
     pub jobs: usize,
     pub sleep: u64,
@@ -65,7 +67,9 @@ struct Shared {
     first: AtomicU64,
     last: AtomicU64,
     late: Vec<AtomicU32>,
+    warm_up: usize,
     wanted: usize,
+    warm: Notify,
     done: Notify,
 }
 
@@ -77,7 +81,9 @@ impl Notes {
             first: AtomicU64::new(0),
             last: AtomicU64::new(0),
             late: (0..late).map(|_| AtomicU32::new(0)).collect(),
-            wanted: setup.jobs,
+            warm_up: setup.warm_up,
+            wanted: setup.warm_up + setup.jobs,
+            warm: Notify::new(),
             done: Notify::new(),
         };
         Notes { shared: Arc::new(shared), sleep: Duration::from_millis(setup.sleep) }
@@ -89,8 +95,11 @@ impl Notes {
         if let Some(late) = shared.late.get(place) {
             late.store(((epoch() - moment) * 1e6).max(0.0) as u32, Ordering::Relaxed);
         }
-        if place == 0 {
+        if place == shared.warm_up {
             shared.first.store((epoch() * 1e6) as u64, Ordering::Relaxed);
+        }
+        if place + 1 == shared.warm_up {
+            shared.warm.notify_one();
         }
         if place + 1 == shared.wanted {
             shared.last.store((epoch() * 1e6) as u64, Ordering::Relaxed);
@@ -125,6 +134,10 @@ pub async fn work(setup: Setup, redis: Redis) -> anyhow::Result<()> {
     for _ in 1..setup.workers {
         running.spawn(worker(crate::redis()?));
     }
+    if setup.warm_up > 0 {
+        notes.shared.warm.notified().await;
+        println!();
+    }
     if setup.jobs > 0 {
         notes.shared.done.notified().await;
         println!("{}", serde_json::to_string(&notes.seen())?);
@@ -140,21 +153,28 @@ pub async fn work(setup: Setup, redis: Redis) -> anyhow::Result<()> {
 /// The parent's side.
 pub struct Running {
     process: Child,
+    said: BufReader<ChildStdout>,
 }
 
 impl Running {
     pub fn start(setup: &Setup) -> anyhow::Result<Running> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("--worker").arg(serde_json::to_string(setup)?).env("RUST_LOG", "warn");
-        let process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        Ok(Running { process })
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let said = BufReader::new(process.stdout.take().context("its output")?);
+        Ok(Running { process, said })
+    }
+
+    /// Waits until it has seen the jobs that do not count.
+    pub fn warm(&mut self) -> anyhow::Result<()> {
+        self.said.read_line(&mut String::new())?;
+        Ok(())
     }
 
     /// Waits until it has seen all jobs.
     pub fn seen(&mut self) -> anyhow::Result<Seen> {
-        let stdout = self.process.stdout.as_mut().context("its output")?;
         let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
+        self.said.read_line(&mut line)?;
         serde_json::from_str(&line).context("the worker ended too soon")
     }
 

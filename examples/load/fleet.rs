@@ -22,7 +22,7 @@ pub async fn fleet(settings: &Settings, redis: &Redis) -> anyhow::Result<Report>
     let mut names = cmd("SADD");
     names.arg("queues").arg((0..QUEUES).map(|n| format!("load{n}")).collect::<Vec<_>>());
     redis.query::<()>(&names).await?;
-    let setup = Setup { workers: WORKERS, concurrency, jobs, sleep: 0, timed: false };
+    let setup = Setup { workers: WORKERS, concurrency, warm_up: 0, jobs, sleep: 0, timed: false };
     let mut workers = Running::start(&setup)?;
     server::registered(redis, WORKERS).await?;
     tokio::time::sleep(Duration::from_secs(5)).await;

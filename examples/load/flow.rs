@@ -11,6 +11,10 @@ use crate::report::{Report, spread};
 use crate::server::{self, Usage};
 use crate::{Settings, limit};
 
+/// Jobs before those that are measured: what is begun once (buffers, the memory of the last ends)
+/// is no part of what a job costs.
+const WARM_UP: usize = 60_000;
+
 /// Where jobs wait that no worker shall see yet: no name that is in `queues`.
 const PARKED: &str = "load:parked";
 
@@ -114,9 +118,16 @@ struct Run {
 async fn begin(settings: &Settings, redis: &Redis, timed: bool) -> anyhow::Result<(Report, Run)> {
     let Settings { concurrency, sleep, .. } = *settings;
     let jobs = settings.jobs();
-    let setup = Setup { workers: 1, concurrency, jobs, sleep, timed };
-    let worker = Running::start(&setup)?;
+    let warm_up = if timed || sleep > 0 { 0 } else { (jobs / 2).min(WARM_UP) };
+    let setup = Setup { workers: 1, concurrency, warm_up, jobs, sleep, timed };
+    let mut worker = Running::start(&setup)?;
     server::registered(redis, 1).await?;
+    if warm_up > 0 {
+        let noop = || Noop { moment: 0.0, padding: padding(settings.payload) };
+        Client::new(redis.clone()).enqueue_all((0..warm_up).map(|_| noop())).await?;
+        worker = tokio::task::spawn_blocking(move || worker.warm().map(|()| worker)).await??;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let mode = format!("{:?}", settings.mode).to_lowercase();
     let mut report = Report { mode, jobs, concurrency, ..Report::default() };
     report.connections = Some(server::connections(redis).await?);

@@ -13,7 +13,7 @@ const WATCHED: Duration = Duration::from_secs(15);
 
 pub async fn idle(settings: &Settings, redis: &Redis) -> anyhow::Result<Report> {
     let concurrency = settings.concurrency;
-    let setup = Setup { workers: 1, concurrency, jobs: 0, sleep: 0, timed: false };
+    let setup = Setup { workers: 1, concurrency, warm_up: 0, jobs: 0, sleep: 0, timed: false };
     let worker = Running::start(&setup)?;
     server::registered(redis, 1).await?;
     let mut report = Report { mode: "idle".to_owned(), concurrency, ..Report::default() };

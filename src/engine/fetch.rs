@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd, pipe};
+use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value, pipe};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -51,8 +51,8 @@ pub(crate) struct Fetcher {
 #[derive(Default)]
 struct Taken {
     deliveries: Vec<Arc<Delivery>>,
-    /// All queues were found empty, and will be heard of.
-    drained: bool,
+    /// The queues with more to take. The others are empty, and will be heard of.
+    rest: Vec<String>,
     /// Some jobs have outlived their processes; perhaps these.
     rescues: bool,
 }
@@ -153,8 +153,8 @@ impl Fetcher {
         if taken.rescues {
             suspects::find(&self.session, &taken.deliveries).await;
         }
-        if !taken.drained {
-            wakes.put_back(queues.into_iter().map(|name| keys::queue(&name)));
+        if !taken.rest.is_empty() {
+            wakes.put_back(taken.rest);
         }
         taken.deliveries
     }
@@ -218,8 +218,11 @@ impl Fetcher {
 
     fn read(&self, reply: Vec<Value>, queues: &[String]) -> Taken {
         let mut words = reply.into_iter();
-        let mut flag = || words.next() == Some(Value::Int(1));
-        let (drained, rescues) = (flag(), flag());
+        let rescues = words.next() == Some(Value::Int(1));
+        let empty: HashSet<usize> =
+            words.next().and_then(|list| from_redis_value(list).ok()).unwrap_or_default();
+        let rest = queues.iter().enumerate().filter(|(k, _)| !empty.contains(&(k + 1)));
+        let rest = rest.map(|(_, name)| keys::queue(name)).collect();
         let mut deliveries = Vec::with_capacity(words.len());
         while let (Some(Value::Int(queue)), Some(Value::Int(jobs))) = (words.next(), words.next()) {
             let queue: Arc<str> = queues[queue as usize - 1].as_str().into();
@@ -231,7 +234,7 @@ impl Fetcher {
                 deliveries.push(Delivery::new(field, queue.clone(), raw));
             }
         }
-        Taken { deliveries, drained, rescues }
+        Taken { deliveries, rest, rescues }
     }
 
     /// The queues to look at now, in the order in which to take from them.

@@ -3,27 +3,33 @@
 -- tracking of all its KEYS, and these are exactly the keys to be woken by.
 -- ARGV: identity, lease, in-flight hash, batch, jobs at most, jobs in the first step and in any,
 --       bytes at most, rescues hash, then the bare names of the queues
--- returns: false if the lease is not ours; else 1 if all queues were found empty (0 if not),
---          1 if there are rescues to look up, then for each taking: index into KEYS, number of
---          jobs, their payloads
+-- returns: false if the lease is not ours; else 1 if there are rescues to look up (0 if not), the
+--          indices into KEYS of the queues that are empty now, then for each taking: index into
+--          KEYS, number of jobs, their payloads
 local identity, lease, inflight, batch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local left, step, longest = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local budget, largest = tonumber(ARGV[8]), 1
 if redis.call('HGET', identity, 'lease') ~= lease then return false end
 
-local reply, serial = { 0, 0 }, 0
+local reply, serial, indices, empty = { 0 }, 0, {}, {}
+reply[2] = indices
 for k, key in ipairs(KEYS) do
   local place = ':' .. ARGV[9 + k]
-  while left > 0 and budget > 0 do
-    local jobs = redis.pcall('RPOP', key, math.min(left, step))
-    if not jobs then break end -- empty: on to the next
+  local more = true
+  while more and left > 0 and budget > 0 do
+    local asked = math.min(left, step)
+    local jobs = redis.pcall('RPOP', key, asked) or {}
     if jobs.err then
-      -- no list at all, or not for us: on to the next. Anything else concerns the server, and
+      -- no list at all, or not for us: as good as empty. Anything else concerns the server, and
       -- must not look like empty queues
       local here = string.find(jobs.err, '^WRONGTYPE') or string.find(jobs.err, '^NOPERM')
-      if here or serial > 0 then break end
-      return jobs
+      if not here and serial == 0 then return jobs end
+      if not here then break end
+      jobs = {}
     end
+    more = #jobs == asked
+    if not more then indices[#indices + 1], empty[#empty + 1] = k, key end
+    if #jobs == 0 then break end
     local record = {}
     for i, raw in ipairs(jobs) do
       -- the queue stands in the field: joined to the payload, it would cost a copy of that
@@ -44,10 +50,7 @@ for k, key in ipairs(KEYS) do
   end
 end
 
-if serial > 0 then reply[2] = redis.call('EXISTS', ARGV[9]) end
--- one read over all keys, and only when nothing is left in them: it arms the tracking
-if left > 0 and budget > 0 then
-  redis.call('EXISTS', unpack(KEYS))
-  reply[1] = 1
-end
+if serial > 0 then reply[1] = redis.call('EXISTS', ARGV[9]) end
+-- a read of those in which nothing is left: it arms the tracking
+if #empty > 0 then redis.call('EXISTS', unpack(empty)) end
 return reply
