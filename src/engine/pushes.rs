@@ -12,6 +12,7 @@ use super::enqueue_error::EnqueueError;
 use super::errors;
 use super::payload::Payload;
 use super::redis::Redis;
+use super::wakes::Wakes;
 
 /// Jobs to a write, at most; and bytes, about: whoever shares it waits for all of it.
 pub(crate) const SLICE: usize = 1_000;
@@ -78,16 +79,12 @@ impl Pushes {
     /// One write: SADD of the queue names, then the pushes.
     async fn send(&self, batch: &Batch) -> RedisResult<()> {
         let connection = self.redis.connection().await?;
+        let _noted = Noted { wakes: self.redis.wakes(), batch };
         let mut sent = connection.pipe::<()>(&batch.commands()).await;
         if sent.as_ref().is_err_and(errors::is_unsent) {
             // the server has closed what was idle: certainly not enqueued, so once more
             let next = self.redis.connection_after(connection.number).await?;
             sent = next.pipe::<()>(&batch.commands()).await;
-        }
-        // also after an error: a part may be there, and our own writes are reported to nobody
-        batch.queues.keys().for_each(|queue| self.redis.wakes().pushed(queue));
-        if !batch.scheduled.is_empty() {
-            self.redis.wakes().scheduled();
         }
         sent
     }
@@ -114,6 +111,22 @@ impl Pushes {
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Our own writes are reported to nobody. So they are noted when they have ended: also with an
+/// error, because a part may be there, and when whoever waited for the answer has gone.
+struct Noted<'a> {
+    wakes: &'a Wakes,
+    batch: &'a Batch,
+}
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        self.batch.queues.keys().for_each(|queue| self.wakes.pushed(queue));
+        if !self.batch.scheduled.is_empty() {
+            self.wakes.scheduled();
+        }
     }
 }
 

@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use redis::AsyncCommands;
-use roustabout::engine::{Registry, WorkerOptions};
+use roustabout::engine::{Client, Payload, Registry, WorkerOptions};
 use serde_json::json;
+use tokio::time::timeout;
 
-use crate::support::{Diary, Running, Server, brisk, eventually};
+use crate::support::{Diary, Running, Server, brisk, eventually, impatient};
 
 job!(Note { n: u32 }, |this, cx| {
     cx.app.note(this.n);
@@ -39,6 +40,24 @@ async fn a_lease_that_redis_has_forgotten() {
     let process: String = server.query("SRANDMEMBER processes").await;
     let () = foreign.hdel(process, "lease").await.unwrap();
     let () = foreign.lpush("queue:default", push(1)).await.unwrap();
+    runs(&diary, 1).await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_push_whose_caller_has_gone() {
+    let (server, diary) = (Server::start().await, Diary::default());
+    let redis = impatient(&server.url(), Duration::from_secs(10));
+    let registry = Registry::new(diary.clone()).job::<Note>();
+    let worker = Running::start(on_notice(), redis.clone(), registry);
+    let client = Client::new(redis);
+    client.enqueue(Note { n: 0 }).await.unwrap();
+    runs(&diary, 0).await;
+    server.signal("STOP");
+    let push = client.push_all(vec![Payload::new("Note", json!([1]))]);
+    let left = timeout(Duration::from_millis(300), push).await;
+    server.signal("CONT");
+    assert!(left.is_err());
     runs(&diary, 1).await;
     worker.stop().await;
 }
