@@ -50,20 +50,20 @@ impl Pushes {
     pub(crate) async fn one(self: &Arc<Self>, payload: Payload) -> Result<(), EnqueueError> {
         self.redis.connection().await?; // before the first one the time is only this machine's
         let placed = Placed::of(payload, self.redis.clock().now());
-        let ended = || Err(EnqueueError::Unknown("the runtime that sent it has ended".to_owned()));
+        let ended =
+            || Err(EnqueueError::Unknown("the runtime of the connection has ended".to_owned()));
         self.join(placed).await.unwrap_or_else(|_| ended())
     }
 
     /// Adds it to the next write.
     fn join(self: &Arc<Self>, placed: Placed) -> oneshot::Receiver<Result<(), EnqueueError>> {
         let (answer, answered) = oneshot::channel();
-        let mut waiting = self.waiting();
-        waiting.pushes.push(Push { placed, answer });
-        if !std::mem::replace(&mut waiting.departure, true) {
-            // a task of its own: nobody may end the write for the others
-            let alone = waiting.last < 2 && waiting.writes == 0;
+        let first = self.waiting().join(Push { placed, answer });
+        if let Some(alone) = first {
+            // a task of its own: nobody may end the write for the others, or hold it up. Not under
+            // the lock: where the runtime has ended, the task does so here, and takes that
             let departure = Departure { from: self.clone(), over: false };
-            tokio::spawn(departure.leave(alone));
+            self.redis.spawn(departure.leave(alone));
         }
         answered
     }
@@ -131,6 +131,13 @@ impl Drop for Noted<'_> {
 }
 
 impl Waiting {
+    /// Returns, if nobody is about to take it, whether it seems to be the only one.
+    fn join(&mut self, push: Push) -> Option<bool> {
+        self.pushes.push(push);
+        let first = !std::mem::replace(&mut self.departure, true);
+        first.then_some(self.last < 2 && self.writes == 0)
+    }
+
     /// As many as fit into a write.
     fn take(&mut self) -> Vec<Push> {
         self.pushes.retain(|push| !push.answer.is_closed());
