@@ -9,6 +9,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{
     Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, Script, ScriptInvocation, Value,
 };
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) wakes: Arc<Wakes>,
     pub(crate) clock: Clock,
     pub(crate) complaints: Complaints,
+    /// Where the connection is kept.
+    pub(crate) runtime: Handle,
     /// Whether losing the connection is worth more than a debug line.
     pub(crate) loud: bool,
 }

@@ -51,7 +51,7 @@ pub(crate) struct Fetcher {
 #[derive(Default)]
 struct Taken {
     deliveries: Vec<Arc<Delivery>>,
-    /// The queues with more to take. The others are empty, and will be heard of.
+    /// The queues that may have more. The others are empty, and will be heard of.
     rest: Vec<String>,
     /// Some jobs have outlived their processes; perhaps these.
     rescues: bool,
@@ -138,7 +138,8 @@ impl Fetcher {
             }
             Ok(None) => {
                 self.session.renew_if(lease.number); // it is gone: nothing was taken
-                Taken::default()
+                let rest = queues.iter().map(|name| keys::queue(name)).collect();
+                Taken { rest, ..Taken::default() }
             }
             Err(error) => {
                 wakes.put_back(queues.into_iter().map(|name| keys::queue(&name)));

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use redis::{Cmd, RedisError, RedisResult, Value, cmd};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use super::delivery::Delivery;
 use super::errors::{breaks_connection, code, reason};
@@ -44,6 +44,8 @@ struct Endings {
     waiting: Vec<Ending>,
     sending: usize,
     refused: Vec<Ending>,
+    /// When those are tried again.
+    again: Option<Instant>,
 }
 
 /// One end to be told to Redis.
@@ -60,6 +62,20 @@ impl Ending {
     /// Nothing to do but to remove it.
     fn is_plain(&self) -> bool {
         self.fate == Fate::Done { traces: None }
+    }
+}
+
+impl Endings {
+    fn refuse(&mut self, mut refused: Vec<Ending>) {
+        if !refused.is_empty() {
+            self.refused.append(&mut refused);
+            self.again.get_or_insert_with(|| Instant::now() + REFUSED_PAUSE);
+        }
+    }
+
+    fn try_again(&mut self) {
+        self.waiting.append(&mut self.refused);
+        self.again = None;
     }
 }
 
@@ -152,13 +168,13 @@ impl Finisher {
     pub(crate) async fn run(&self) {
         let mut failed_lease = 0;
         loop {
-            let refused = self.with(|endings| !endings.refused.is_empty());
+            // a point in time: under load somebody ends at any moment, and a pause would begin anew
+            let again = self.with(|endings| endings.again);
             tokio::select! {
                 () = self.wake.notified() => self.come_along().await,
-                () = sleep(REFUSED_PAUSE), if refused => self.with(|endings| {
-                    let mut refused = std::mem::take(&mut endings.refused);
-                    endings.waiting.append(&mut refused);
-                }),
+                () = sleep_until(again.unwrap_or_else(Instant::now)), if again.is_some() => {
+                    self.with(Endings::try_again);
+                }
             }
             while let Some(batch) = self.take() {
                 let lease = self.session.lease_after(failed_lease).await;
@@ -186,7 +202,7 @@ impl Finisher {
         self.with(|endings| {
             endings.sending -= count;
             endings.waiting.append(&mut unsent.unanswered);
-            endings.refused.append(&mut unsent.refused);
+            endings.refuse(unsent.refused);
         });
         self.idle.notify_waiters();
     }

@@ -12,6 +12,7 @@ use super::enqueue_error::EnqueueError;
 use super::errors;
 use super::payload::Payload;
 use super::redis::Redis;
+use super::wakes::Wakes;
 
 /// Jobs to a write, at most; and bytes, about: whoever shares it waits for all of it.
 pub(crate) const SLICE: usize = 1_000;
@@ -49,20 +50,20 @@ impl Pushes {
     pub(crate) async fn one(self: &Arc<Self>, payload: Payload) -> Result<(), EnqueueError> {
         self.redis.connection().await?; // before the first one the time is only this machine's
         let placed = Placed::of(payload, self.redis.clock().now());
-        let ended = || Err(EnqueueError::Unknown("the runtime that sent it has ended".to_owned()));
+        let ended =
+            || Err(EnqueueError::Unknown("the runtime of the connection has ended".to_owned()));
         self.join(placed).await.unwrap_or_else(|_| ended())
     }
 
     /// Adds it to the next write.
     fn join(self: &Arc<Self>, placed: Placed) -> oneshot::Receiver<Result<(), EnqueueError>> {
         let (answer, answered) = oneshot::channel();
-        let mut waiting = self.waiting();
-        waiting.pushes.push(Push { placed, answer });
-        if !std::mem::replace(&mut waiting.departure, true) {
-            // a task of its own: nobody may end the write for the others
-            let alone = waiting.last < 2 && waiting.writes == 0;
+        let first = self.waiting().join(Push { placed, answer });
+        if let Some(alone) = first {
+            // a task of its own: nobody may end the write for the others, or hold it up. Not under
+            // the lock: where the runtime has ended, the task does so here, and takes that
             let departure = Departure { from: self.clone(), over: false };
-            tokio::spawn(departure.leave(alone));
+            self.redis.spawn(departure.leave(alone));
         }
         answered
     }
@@ -78,16 +79,12 @@ impl Pushes {
     /// One write: SADD of the queue names, then the pushes.
     async fn send(&self, batch: &Batch) -> RedisResult<()> {
         let connection = self.redis.connection().await?;
+        let _noted = Noted { wakes: self.redis.wakes(), batch };
         let mut sent = connection.pipe::<()>(&batch.commands()).await;
         if sent.as_ref().is_err_and(errors::is_unsent) {
             // the server has closed what was idle: certainly not enqueued, so once more
             let next = self.redis.connection_after(connection.number).await?;
             sent = next.pipe::<()>(&batch.commands()).await;
-        }
-        // also after an error: a part may be there, and our own writes are reported to nobody
-        batch.queues.keys().for_each(|queue| self.redis.wakes().pushed(queue));
-        if !batch.scheduled.is_empty() {
-            self.redis.wakes().scheduled();
         }
         sent
     }
@@ -117,7 +114,30 @@ impl Pushes {
     }
 }
 
+/// Our own writes are reported to nobody. So they are noted when they have ended: also with an
+/// error, because a part may be there, and when whoever waited for the answer has gone.
+struct Noted<'a> {
+    wakes: &'a Wakes,
+    batch: &'a Batch,
+}
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        self.batch.queues.keys().for_each(|queue| self.wakes.pushed(queue));
+        if !self.batch.scheduled.is_empty() {
+            self.wakes.scheduled();
+        }
+    }
+}
+
 impl Waiting {
+    /// Returns, if nobody is about to take it, whether it seems to be the only one.
+    fn join(&mut self, push: Push) -> Option<bool> {
+        self.pushes.push(push);
+        let first = !std::mem::replace(&mut self.departure, true);
+        first.then_some(self.last < 2 && self.writes == 0)
+    }
+
     /// As many as fit into a write.
     fn take(&mut self) -> Vec<Push> {
         self.pushes.retain(|push| !push.answer.is_closed());

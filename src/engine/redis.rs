@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use redis::{Cmd, FromRedisValue, Pipeline, RedisResult};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -37,10 +38,16 @@ impl Redis {
     fn open(options: RedisOptions, clock: Clock, loud: bool) -> Redis {
         let state = watch::Sender::new(State::Down("not connected yet".into()));
         let wakes = Arc::default();
-        let complaints = Complaints::default();
-        let shared = Arc::new(Shared { options, state, wakes, clock, complaints, loud });
-        tokio::spawn(keep(Arc::downgrade(&shared)));
-        Redis { shared }
+        let (complaints, runtime) = (Complaints::default(), Handle::current());
+        let shared = Arc::new(Shared { options, state, wakes, clock, complaints, runtime, loud });
+        let redis = Redis { shared };
+        redis.spawn(keep(Arc::downgrade(&redis.shared)));
+        redis
+    }
+
+    /// Runs it where the connection is kept: as long as that, whoever asks from which runtime.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.shared.runtime.spawn(task);
     }
 
     /// Sends one command on the shared connection. An error if there is no connection or no

@@ -14,8 +14,10 @@ job!(Steps {} retry Retry::Times(0), |_this, cx| {
     cx.checkpoint(from + 1).await
 });
 
+job!(Fails {}, |_this, _cx| anyhow::bail!("no luck"));
+
 fn worker(server: &Server, diary: &Diary) -> Running {
-    let registry = Registry::new(diary.clone()).job::<Note>().job::<Steps>();
+    let registry = Registry::new(diary.clone()).job::<Note>().job::<Steps>().job::<Fails>();
     Running::start(brisk(), server.redis(), registry)
 }
 
@@ -54,5 +56,26 @@ async fn what_is_known_of_a_rescued_job_goes_with_it() {
     eventually("it runs", async || diary.count("7") == 1).await;
     eventually("nothing is in flight", async || held(&server).await == 0).await;
     assert_eq!(server.query::<Vec<String>>("HKEYS roustabout:rescues").await, ["2"]);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn in_the_place_of_the_retries_until_it_has_gone() {
+    let (server, diary) = (Server::start().await, Diary::default());
+    let () = server.query("SET retry nonsense").await;
+    let (worker, client) = (worker(&server, &diary), client(&server));
+    client.enqueue(Fails {}).await.unwrap();
+    let busy = async || client.enqueue(Note { n: 1 }).await.unwrap();
+    eventually("others have run", async || {
+        busy().await;
+        diary.len() > 20
+    })
+    .await;
+    let () = server.query("DEL retry").await;
+    eventually("it is retried, though others end all the time", async || {
+        busy().await;
+        server.query::<u32>("ZCARD retry").await == 1
+    })
+    .await;
     worker.stop().await;
 }

@@ -73,4 +73,5 @@ mod stuck; // the stuck-worker script of Sidekiq's operators, and our answer to 
 mod supervision; // what systemd hears of a process that is stuck
 mod tls; // rediss:// against a self-signed chain
 mod torn_streams; // byte by byte, late, cut, shut, stalled, reset
+mod unheard; // no notice comes twice
 mod watchdog; // a process that is stuck, or too large, makes room for a fresh one

@@ -3,15 +3,19 @@
 
 use std::collections::HashSet;
 use std::future::ready;
+use std::thread;
 use std::time::UNIX_EPOCH;
 
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use redis::AsyncCommands;
 use roustabout::engine::{Client, EnqueueError, Payload};
 use serde_json::json;
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 use crate::proxy::{Fault, Kind, Proxy};
-use crate::support::Server;
+use crate::support::{PATIENCE, Server, open};
 
 fn note(queue: &str) -> Payload {
     Payload::new("Note", json!([])).queue(queue)
@@ -97,19 +101,46 @@ async fn who_leaves_takes_nobody_along() {
     assert_eq!(length(&server, "default").await, 2, "what had not left is not sent");
 }
 
+/// Begins to push in a runtime of its own, which comes back: nobody drives it any more.
+async fn leave_elsewhere(client: &Client) -> Runtime {
+    let client = client.clone();
+    let short = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        // it may be answered already: it is sent where the connection is kept
+        let _ = runtime.block_on(async { client.push(note("default")).now_or_never() });
+        runtime
+    };
+    tokio::task::spawn_blocking(short).await.unwrap()
+}
+
 #[tokio::test]
-async fn a_runtime_that_ends_takes_nobody_along() {
+async fn a_runtime_that_rests_or_ends_takes_nobody_along() {
     let server = Server::start().await;
     let client = Client::new(server.redis());
     client.push(note("default")).await.unwrap();
-    let other = client.clone();
-    let short = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(leave(&other)); // whoever was to send it ends here, too
-    };
-    tokio::task::spawn_blocking(short).await.unwrap();
+    let resting = leave_elsewhere(&client).await;
+    let pushed = timeout(PATIENCE, client.push(note("default"))).await;
+    pushed.expect("it waits for nobody").unwrap();
+    leave_elsewhere(&client).await.shutdown_background();
     client.push(note("default")).await.unwrap();
-    assert_eq!(length(&server, "default").await, 2);
+    resting.shutdown_background();
+}
+
+#[tokio::test]
+async fn without_the_runtime_of_the_connection_a_push_is_an_error() {
+    let server = Server::start().await;
+    let url = server.url();
+    let (tell, told) = std::sync::mpsc::channel();
+    thread::spawn(move || {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let first = runtime().unwrap();
+        let client = first.block_on(async { Client::new(open(&url)) });
+        first.block_on(client.push(note("default"))).unwrap();
+        drop(first);
+        tell.send(runtime().unwrap().block_on(client.push(note("default")))).unwrap();
+    });
+    let answer = tokio::task::spawn_blocking(move || told.recv_timeout(PATIENCE)).await.unwrap();
+    assert!(answer.expect("an answer").is_err());
 }
 
 #[tokio::test]
