@@ -85,7 +85,8 @@ impl Delivery {
 
     /// The name of its field in the in-flight hash.
     pub(crate) fn name(&self) -> String {
-        format!("{}:{}", self.field, self.queue)
+        let Field { batch, index } = self.field;
+        format!("{batch}:{index}:{}", self.queue)
     }
 
     /// Somebody else has this job; true if that is news.

@@ -22,8 +22,10 @@ pub(crate) fn readable(bytes: &[u8]) -> Result<&str, serde_json::Error> {
 /// Whether arrays and objects of a valid JSON text are nested deeper than this.
 pub(crate) fn deeper_than(json: &str, limit: usize) -> bool {
     let opens = |byte: u8| byte | b' ' == b'{'; // or [, which differs in this one bit
-    if json.bytes().map(|byte| usize::from(opens(byte))).sum::<usize>() <= limit {
-        return false; // nearly always, and much faster
+    // nearly always; counted in bytes, which a processor adds up many at a time
+    let opened = |part: &[u8]| part.iter().map(|byte| u8::from(opens(*byte))).sum::<u8>();
+    if json.as_bytes().chunks(255).map(|part| usize::from(opened(part))).sum::<usize>() <= limit {
+        return false;
     }
     let (mut depth, mut quoted, mut escaped) = (0, false, false);
     for byte in json.bytes() {
