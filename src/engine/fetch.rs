@@ -12,6 +12,7 @@ use super::errors::{breaks_connection, code, unfit};
 use super::finish::Finisher;
 use super::inflight::Inflight;
 use super::keys;
+use super::lookout::Lookout;
 use super::queues::{QueueList, Resolved, shuffle};
 use super::refusals::Refusals;
 use super::scripts;
@@ -41,6 +42,7 @@ pub(crate) struct Fetcher {
     serving: Vec<Resolved>,
     batch: u64,
     first_step: usize,
+    lookout: Lookout,
     refusals: Refusals,
     rest: Instant,
     /// Whether it was said that some names cannot be served.
@@ -79,6 +81,7 @@ impl Fetcher {
             serving: Vec::new(),
             batch: 0,
             first_step: *FIRST_STEP.start(),
+            lookout: Lookout::new(),
             refusals,
             rest: Instant::now(),
             said: false,
@@ -180,7 +183,7 @@ impl Fetcher {
     }
 
     /// One write: the removal of what has ended in the meantime, then the fetch.
-    async fn request(&self, lease: &Lease, fetch: &Cmd) -> RedisResult<Option<Vec<Value>>> {
+    async fn request(&mut self, lease: &Lease, fetch: &Cmd) -> RedisResult<Option<Vec<Value>>> {
         self.finisher.expect_fetch(false);
         let riders = self.finisher.board();
         let mut write = pipe();
@@ -188,7 +191,7 @@ impl Fetcher {
             write.add_command(self.finisher.removal(&riders));
         }
         write.add_command(fetch.clone());
-        let mut replies = match lease.connection.each(&mut write).await {
+        let mut replies = match self.lookout.reply(lease.connection.each(&mut write)).await {
             Ok(replies) => replies.into_iter(),
             Err(error) => {
                 self.finisher.arrived(riders, Err(error.clone()));

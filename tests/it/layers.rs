@@ -16,6 +16,7 @@ const GROUND_UP: &[&str] = &[
     "invalid",
     "signals",
     "lifecycle",
+    "lookout",
     "queues",
     "options",
     "tls",
