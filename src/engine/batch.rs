@@ -97,10 +97,10 @@ impl Batch {
         let timed = (!self.scheduled.is_empty()).then_some(None);
         let places = self.queues.keys().map(|name| Some(name.as_str())).chain(timed);
         let fates: Vec<_> = places.map(|place| self.fate(place, error)).collect();
-        match fates.iter().all(Result::is_err) {
-            true => fates.into_iter().collect(),
-            false if fates.iter().all(Result::is_ok) => Ok(()),
-            false => Err(EnqueueError::Unknown(errors::reason(error))),
+        let there = |fate: &Result<(), _>| matches!(fate, Ok(()) | Err(EnqueueError::Unknown(_)));
+        match fates.iter().any(there) && fates.iter().any(Result::is_err) {
+            true => Err(EnqueueError::Unknown(errors::reason(error))),
+            false => fates.into_iter().collect(),
         }
     }
 }

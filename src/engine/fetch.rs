@@ -126,15 +126,8 @@ impl Fetcher {
         self.batch += 1;
         self.inflight.awaits(self.batch);
         let fetch = self.command(lease, &queues, permits);
-        let mut result = self.request(lease, &fetch).await;
-        if result.as_ref().is_err_and(|error| code(error).as_deref() == Some("NOSCRIPT")) {
-            result = match lease.connection.load(&scripts::FETCH).await {
-                Ok(()) => self.request(lease, &fetch).await,
-                Err(error) => Err(error),
-            };
-        }
         let wakes = self.session.redis.wakes().clone();
-        let taken = match result {
+        let taken = match self.ask(lease, &fetch).await {
             Ok(Some(reply)) => {
                 self.refusals.passed();
                 self.read(reply, &queues)
@@ -180,6 +173,17 @@ impl Fetcher {
 
     fn refused(&mut self, error: &RedisError) {
         self.rest = Instant::now() + self.refusals.note(error);
+    }
+
+    /// A script that the server does not know is loaded first.
+    async fn ask(&mut self, lease: &Lease, fetch: &Cmd) -> RedisResult<Option<Vec<Value>>> {
+        match self.request(lease, fetch).await {
+            Err(error) if code(&error).as_deref() == Some("NOSCRIPT") => {
+                lease.connection.load(&scripts::FETCH).await?;
+                self.request(lease, fetch).await
+            }
+            answer => answer,
+        }
     }
 
     /// One write: the removal of what has ended in the meantime, then the fetch.

@@ -6,24 +6,21 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::{Cmd, RedisError, RedisResult, Value, cmd};
+use redis::{Cmd, RedisResult, Value, cmd};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
 
 use super::delivery::Delivery;
-use super::errors::{breaks_connection, code, reason};
+use super::endings::{Ending, Endings, Unsent};
 use super::fate::commands;
 use super::inflight::Inflight;
 use super::retry::Fate;
 use super::scripts;
 use super::session::{Lease, Session};
 
-/// A refused ending is tried again this much later.
-const REFUSED_PAUSE: Duration = Duration::from_secs(1);
 /// So many turns of the runtime a fetch gets to come by and take plain successes along.
 const TURNS: usize = 3;
 
@@ -37,76 +34,6 @@ pub(crate) struct Finisher {
     fetch_expected: AtomicBool,
     wake: Notify,
     idle: Notify,
-}
-
-#[derive(Default)]
-struct Endings {
-    waiting: Vec<Ending>,
-    sending: usize,
-    refused: Vec<Ending>,
-    /// When those are tried again.
-    again: Option<Instant>,
-}
-
-/// One end to be told to Redis.
-pub(crate) struct Ending {
-    delivery: Arc<Delivery>,
-    fate: Fate,
-    /// Sent before without a reply: then "not there" means that the first time worked.
-    resent: bool,
-    /// Refused before, and said so.
-    refused: bool,
-}
-
-impl Ending {
-    /// Nothing to do but to remove it.
-    fn is_plain(&self) -> bool {
-        self.fate == Fate::Done { traces: None }
-    }
-}
-
-impl Endings {
-    fn refuse(&mut self, mut refused: Vec<Ending>) {
-        if !refused.is_empty() {
-            self.refused.append(&mut refused);
-            self.again.get_or_insert_with(|| Instant::now() + REFUSED_PAUSE);
-        }
-    }
-
-    fn try_again(&mut self) {
-        self.waiting.append(&mut self.refused);
-        self.again = None;
-    }
-}
-
-/// What has to be sent again.
-#[derive(Default)]
-struct Unsent {
-    /// No reply came, or one after which the connection is given up: on the next lease.
-    unanswered: Vec<Ending>,
-    /// The server refused it: later, without holding up the others.
-    refused: Vec<Ending>,
-}
-
-impl Unsent {
-    fn add(&mut self, mut ending: Ending, error: &RedisError) {
-        if breaks_connection(error) {
-            // no answer: it may have been done. An answer: it was not
-            ending.resent |= code(error).is_none();
-            return self.unanswered.push(ending);
-        }
-        if !std::mem::replace(&mut ending.refused, true) {
-            let delivery = &ending.delivery;
-            tracing::warn!(
-                job.class = delivery.class(),
-                job.jid = delivery.jid(),
-                queue = &*delivery.queue,
-                reason = reason(error),
-                "Redis refuses to take note of the job's end: it stays in flight and is tried again"
-            );
-        }
-        self.refused.push(ending);
-    }
 }
 
 impl Finisher {
@@ -129,7 +56,7 @@ impl Finisher {
                 _ => {}
             }
             self.with(|endings| {
-                endings.waiting.push(Ending { delivery, fate, resent: false, refused: false })
+                endings.waiting.push(Ending::new(delivery, fate));
             });
             self.wake.notify_one();
         }
@@ -147,21 +74,18 @@ impl Finisher {
 
     /// Plain successes that go with a request of somebody else's: their removal is part of it.
     pub(crate) fn board(&self) -> Vec<Ending> {
-        self.with(|endings| {
-            let (plain, others) =
-                std::mem::take(&mut endings.waiting).into_iter().partition(Ending::is_plain);
-            endings.waiting = others;
-            endings.sending += Vec::len(&plain);
-            plain
-        })
+        self.with(Endings::take_plain)
     }
 
     /// What became of them.
     pub(crate) fn arrived(&self, riders: Vec<Ending>, reply: RedisResult<usize>) {
         let count = riders.len();
         let unsent = self.removed(riders, reply);
+        let again = !unsent.is_empty();
         self.settle(count, unsent);
-        self.wake.notify_one();
+        if again {
+            self.wake.notify_one();
+        }
     }
 
     /// Sends what gathers, for the life of the process.
@@ -176,7 +100,7 @@ impl Finisher {
                     self.with(Endings::try_again);
                 }
             }
-            while let Some(batch) = self.take() {
+            while let Some(batch) = self.with(Endings::take) {
                 let lease = self.session.lease_after(failed_lease).await;
                 let count = batch.len();
                 let unsent = self.send(&lease, batch).await;
@@ -198,12 +122,8 @@ impl Finisher {
         }
     }
 
-    fn settle(&self, count: usize, mut unsent: Unsent) {
-        self.with(|endings| {
-            endings.sending -= count;
-            endings.waiting.append(&mut unsent.unanswered);
-            endings.refuse(unsent.refused);
-        });
+    fn settle(&self, count: usize, unsent: Unsent) {
+        self.with(|endings| endings.settle(count, unsent));
         self.idle.notify_waiters();
     }
 
@@ -211,19 +131,11 @@ impl Finisher {
     pub(crate) async fn drained(&self) {
         loop {
             let idle = self.idle.notified();
-            if self.with(|endings| endings.waiting.is_empty() && endings.sending == 0) {
+            if self.with(|endings| endings.all_told()) {
                 return;
             }
             idle.await;
         }
-    }
-
-    fn take(&self) -> Option<Vec<Ending>> {
-        self.with(|endings| {
-            let batch = std::mem::take(&mut endings.waiting);
-            endings.sending += batch.len();
-            (!batch.is_empty()).then_some(batch)
-        })
     }
 
     async fn send(&self, lease: &Lease, batch: Vec<Ending>) -> Unsent {

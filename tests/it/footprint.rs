@@ -46,10 +46,9 @@ async fn an_idle_worker_sends_a_handful_of_commands() {
     loop {
         let (now, calls) = look().await;
         let seconds = now - began;
-        if seconds >= 8 {
+        if seconds >= 30 {
             let sent = calls - before;
-            // what comes every few seconds comes in bursts, one of them at the start
-            assert!(sent < 3 * seconds + 15, "{sent} in {seconds} s");
+            assert!(sent < 3 * seconds, "{sent} in {seconds} s");
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;

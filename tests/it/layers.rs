@@ -36,6 +36,7 @@ const GROUND_UP: &[&str] = &[
     "backtrace",
     "retry",
     "fate",
+    "endings",
     "rescues",
     "connection",
     "connect",

@@ -92,6 +92,19 @@ async fn each_hears_of_its_own() {
 }
 
 #[tokio::test]
+async fn many_of_which_one_is_there_are_not_called_none() {
+    let server = Server::start().await;
+    let client = Client::new(server.redis());
+    let () = server.query("SET queue:bad taken").await;
+    let () = server.query("SET queues taken").await;
+    let answer = client.push_all(vec![note("bad"), note("good")]).await;
+    assert!(matches!(answer, Err(EnqueueError::Unknown(_))), "{answer:?}");
+    assert_eq!(length(&server, "good").await, 1);
+    let answer = client.push_all(vec![note("bad")]).await;
+    assert!(matches!(answer, Err(EnqueueError::Unavailable(_))), "{answer:?}");
+}
+
+#[tokio::test]
 async fn who_leaves_takes_nobody_along() {
     let server = Server::start().await;
     let client = Client::new(server.redis());
