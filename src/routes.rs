@@ -73,7 +73,7 @@ async fn find(web: &Web, jid: Result<Path<String>, PathRejection>) -> Result<Imp
     let unknown = || Error::not_found("there is no such import (they are kept for 7 days)");
     let Path(jid) = jid.map_err(|_| unknown())?;
     web.app.redis.status().map_err(Error::unavailable)?;
-    store::load_settled(&web.app.redis, &jid).await?.ok_or_else(unknown)
+    store::load_settled(&web.app, &jid).await?.ok_or_else(unknown)
 }
 
 #[derive(Deserialize)]

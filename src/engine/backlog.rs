@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use super::enqueue_error::EnqueueError;
 use super::jid::new_jid;
 use super::payload::Payload;
+use super::pushing::Place;
 
 /// How much a buffered client keeps while Redis takes no jobs.
 #[derive(Clone, Copy, Debug)]
@@ -25,11 +26,13 @@ impl Default for BufferLimits {
     }
 }
 
-/// Where a job is after a push through a buffered client. Both hold its jid.
+/// Where a job is after a push through a buffered client. All hold a jid.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Pushed {
     /// In Redis.
     Delivered(String),
+    /// Nothing was enqueued: this job, of the same kind (see `Job::UNIQUE_FOR`), is there already.
+    Existed(String),
     /// In the memory of this process, to be brought to Redis as soon as it takes jobs again.
     Buffered(String),
 }
@@ -38,7 +41,7 @@ impl Pushed {
     /// The job's id.
     pub fn jid(&self) -> &str {
         match self {
-            Pushed::Delivered(jid) | Pushed::Buffered(jid) => jid,
+            Pushed::Delivered(jid) | Pushed::Existed(jid) | Pushed::Buffered(jid) => jid,
         }
     }
 }
@@ -188,7 +191,7 @@ impl Backlog {
     }
 
     /// The answer to a call: for each job whether it is enqueued, or why it never will be.
-    pub(crate) fn settle(&mut self, call: &Call, replies: Vec<Result<(), String>>) {
+    pub(crate) fn settle(&mut self, call: &Call, replies: Vec<Place>) {
         self.down = None;
         self.under_way = 0;
         self.obsolete.drain(..call.obsolete.len());
@@ -212,13 +215,14 @@ impl Backlog {
         }
     }
 
-    fn end(&mut self, mut item: Item, reply: Result<(), String>) {
+    fn end(&mut self, mut item: Item, reply: Place) {
         let promised = item.waiter.is_none();
         if promised {
             self.kept = (self.kept.0 - 1, self.kept.1 - item.size);
         }
         match reply {
-            Ok(()) => {
+            Ok(Some(holder)) => item.answer(Ok(Pushed::Existed(holder))),
+            Ok(None) => {
                 // the marker of one that may arrive again must outlive that
                 if !item.in_doubt {
                     self.obsolete.push(item.id.clone());
@@ -226,6 +230,7 @@ impl Backlog {
                 item.answer(Ok(Pushed::Delivered(item.payload.jid())));
             }
             Err(why) if promised => {
+                let why = why.to_string();
                 self.counts.dropped += 1;
                 tracing::error!(
                     job = item.name(),
@@ -233,7 +238,7 @@ impl Backlog {
                     "a job that was kept in memory is dropped: Redis refuses it"
                 );
             }
-            Err(why) => item.answer(Err(EnqueueError::Refused(why))),
+            Err(why) => item.answer(Err(why)),
         }
     }
 

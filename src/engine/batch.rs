@@ -7,31 +7,7 @@ use redis::{Pipeline, RedisError};
 use super::enqueue_error::EnqueueError;
 use super::errors;
 use super::keys;
-use super::payload::{Payload, Seconds};
-
-/// Where a payload goes, and as what.
-pub(crate) struct Placed {
-    pub(crate) queue: String,
-    /// The time it waits for, in `schedule`; `None`: it goes to its queue at once.
-    pub(crate) at: Option<f64>,
-    pub(crate) bytes: Vec<u8>,
-}
-
-impl Placed {
-    pub(crate) fn of(mut payload: Payload, now: f64) -> Placed {
-        let at = payload.get::<f64>("at").filter(|at| *at > now);
-        payload.remove("at");
-        if payload.raw("created_at").is_none() {
-            payload.set("created_at", Seconds(now));
-        }
-        match at {
-            Some(_) => payload.remove("enqueued_at"),
-            None => payload.set("enqueued_at", Seconds(now)),
-        }
-        let queue = payload.get("queue").unwrap_or_default();
-        Placed { queue, at, bytes: payload.to_bytes() }
-    }
-}
+use super::placed::Placed;
 
 /// Payloads of one write, sorted by where they go.
 #[derive(Default)]

@@ -9,20 +9,19 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::{ScriptInvocation, Value};
+use redis::Value;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::backlog::{Backlog, BufferLimits, Call, Pushed};
-use super::batch::Placed;
 use super::client::Client;
 use super::enqueue_error::EnqueueError;
 use super::job::Job;
-use super::keys;
 use super::payload::{Payload, Seconds};
+use super::placed::Placed;
+use super::pushing::{self, Increments, Place};
 use super::redis::Redis;
-use super::scripts;
 
 /// Pushes like a [`Client`], but never leaves a job to its caller because Redis is away: it is
 /// kept in memory, up to the limits, and delivered later. What is in memory dies with the
@@ -157,48 +156,27 @@ fn pause(failures: u32) -> Duration {
     base.min(Duration::from_secs(1)).mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
-async fn send(redis: &Redis, call: &Call) -> Result<Vec<Result<(), String>>, EnqueueError> {
+async fn send(redis: &Redis, call: &Call) -> Result<Vec<Place>, EnqueueError> {
     let Ok(Ok(connection)) = timeout(BLIP, redis.newer_than(0)).await else {
         return Err(EnqueueError::Unavailable(redis.status().err().unwrap_or_default()));
     };
     let now = redis.clock().now();
-    let mut script = head(call);
+    let mut script = pushing::call(now, &call.obsolete, increments(call));
     let mut queues = Vec::new();
     for (id, payload) in &call.jobs {
-        let Placed { queue, at, bytes } = Placed::of(payload.clone(), now);
-        let at = at.map(|at| at.to_string()).unwrap_or_default();
-        script.arg(keys::pushed(id)).arg(&queue).arg(at).arg(bytes);
-        queues.push(queue);
+        let placed = Placed::of(payload.clone(), now);
+        pushing::add(&mut script, Some(id), &placed);
+        queues.push(placed.queue);
     }
     let sent = connection.run::<Vec<Value>>(&script).await;
     // our own writes are reported to nobody; also after an error they may be there
     queues.iter().for_each(|queue| redis.wakes().pushed(queue));
     redis.wakes().scheduled();
-    Ok(sent?.into_iter().map(outcome).collect())
+    Ok(sent?.into_iter().map(pushing::place).collect())
 }
 
-fn head(call: &Call) -> ScriptInvocation<'static> {
-    let mut script = scripts::PUSH.prepare_invoke();
-    script.arg(keys::PUSHED_TTL.as_secs()).arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
-    script.arg(keys::SCHEDULE).arg(call.obsolete.len());
-    for id in &call.obsolete {
-        script.arg(keys::pushed(id));
-    }
-    script.arg(keys::COUNTERS);
-    let counts = call.counts.clone().unwrap_or_default();
+fn increments(call: &Call) -> Increments<'_> {
+    let Some(counts) = &call.counts else { return Increments::default() };
     let pairs = [("push_refused", counts.refused), ("push_dropped", counts.dropped)];
-    let pairs: Vec<_> = pairs.into_iter().filter(|(_, by)| *by > 0).collect();
-    script.arg(keys::pushed(&counts.id)).arg(2 * pairs.len());
-    for (name, by) in pairs {
-        script.arg(name).arg(by);
-    }
-    script
-}
-
-fn outcome(reply: Value) -> Result<(), String> {
-    match reply {
-        Value::Int(_) => Ok(()),
-        Value::BulkString(why) => Err(String::from_utf8_lossy(&why).into_owned()),
-        other => Err(format!("{other:?}")),
-    }
+    Increments { id: &counts.id, pairs: pairs.into_iter().filter(|(_, by)| *by > 0).collect() }
 }

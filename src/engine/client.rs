@@ -4,15 +4,21 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use redis::{RedisResult, cmd};
+
 use super::clock;
 use super::enqueue_error::EnqueueError;
+use super::enqueued::Enqueued;
 use super::invalid::{Invalid, check};
 use super::jid::new_jid;
 use super::job::{Job, encode};
+use super::keys;
 use super::middleware::{Chain, Rest};
 use super::payload::{Payload, Seconds};
 use super::pushes::{Pushes, SLICE};
 use super::redis::Redis;
+use super::status::Status;
+use super::ties;
 
 /// Pushes jobs to Redis; clones share one connection.
 #[derive(Clone)]
@@ -31,7 +37,25 @@ impl Payload {
     pub fn of<J: Job>(job: &J) -> Result<Payload, EnqueueError> {
         let invalid = |error: serde_json::Error| Invalid::Encoding(error.to_string());
         let args = encode(job).map_err(invalid)?;
-        Ok(Payload::ordered(J::CLASS, J::QUEUE, J::RETRY.field(), args))
+        let mut payload = Payload::ordered(J::CLASS, J::QUEUE, J::RETRY.field(), args);
+        if !J::TAGS.is_empty() {
+            payload.set("tags", J::TAGS);
+        }
+        if let Some(queue) = J::RETRY_QUEUE {
+            payload.set("retry_queue", queue);
+        }
+        if let Some(span) = J::EXPIRES_IN {
+            payload.set(ties::EXPIRES_IN, span.as_secs_f64());
+        }
+        if let Some(span) = J::STATUS_FOR {
+            payload.set(ties::STATUS_FOR, span.as_secs().max(1));
+        }
+        if let Some(span) = J::UNIQUE_FOR {
+            let name = ties::lock_name(J::CLASS, job.unique_by()).map_err(invalid)?;
+            payload.set(ties::LOCK, name);
+            payload.set(ties::LOCK_FOR, span.as_secs().max(1));
+        }
+        Ok(payload)
     }
 }
 
@@ -53,9 +77,10 @@ impl Client {
         self
     }
 
-    /// Enqueues a job to run as soon as possible; returns its jid. One round trip, shared with
-    /// those who push at the same moment.
-    pub async fn enqueue<J: Job>(&self, job: J) -> Result<String, EnqueueError> {
+    /// Enqueues a job to run as soon as possible; returns its jid, or, of a job of which one at a
+    /// time is enough, that of the one that is there already ([`Enqueued::existed`] tells). One
+    /// round trip, shared with those who push at the same moment.
+    pub async fn enqueue<J: Job>(&self, job: J) -> Result<Enqueued, EnqueueError> {
         self.push(Payload::of(&job)?).await
     }
 
@@ -64,14 +89,18 @@ impl Client {
         &self,
         delay: Duration,
         job: J,
-    ) -> Result<String, EnqueueError> {
+    ) -> Result<Enqueued, EnqueueError> {
         self.redis().connection().await?; // before the first one the time is only this machine's
         let at = self.redis().clock().now() + delay.as_secs_f64();
         self.push(Payload::of(&job)?.with("at", Seconds(at))).await
     }
 
     /// Enqueues a job to run at a point in time; at once if that has passed.
-    pub async fn enqueue_at<J: Job>(&self, at: SystemTime, job: J) -> Result<String, EnqueueError> {
+    pub async fn enqueue_at<J: Job>(
+        &self,
+        at: SystemTime,
+        job: J,
+    ) -> Result<Enqueued, EnqueueError> {
         let at = clock::seconds(at);
         self.push(Payload::of(&job)?.with("at", Seconds(at))).await
     }
@@ -81,33 +110,43 @@ impl Client {
     pub async fn enqueue_all<J: Job>(
         &self,
         jobs: impl IntoIterator<Item = J>,
-    ) -> Result<Vec<String>, EnqueueError> {
+    ) -> Result<Vec<Enqueued>, EnqueueError> {
         let payloads: Result<Vec<_>, _> = jobs.into_iter().map(|job| Payload::of(&job)).collect();
         self.push_all(payloads?).await
     }
 
     /// The same for payloads of any class.
-    pub async fn push_all(&self, payloads: Vec<Payload>) -> Result<Vec<String>, EnqueueError> {
+    pub async fn push_all(&self, payloads: Vec<Payload>) -> Result<Vec<Enqueued>, EnqueueError> {
         let ready = self.prepare(payloads).await?;
-        let jids: Vec<String> = ready.iter().map(Payload::jid).collect();
+        let mut enqueued = Vec::with_capacity(ready.len());
         let mut rest = ready.into_iter();
-        for done in (0..jids.len()).step_by(SLICE) {
-            let sent = self.pushes.all(rest.by_ref().take(SLICE).collect()).await;
-            sent.map_err(|error| match done {
+        while rest.len() > 0 {
+            let slice: Vec<Payload> = rest.by_ref().take(SLICE).collect();
+            let jids: Vec<String> = slice.iter().map(Payload::jid).collect();
+            let holders = self.pushes.all(slice).await.map_err(|error| match enqueued.len() {
                 0 => error,
                 done => EnqueueError::Unknown(format!("after {done} jobs: {error}")),
             })?;
+            enqueued.extend(jids.into_iter().zip(holders).map(|(jid, at)| Enqueued::new(jid, at)));
         }
-        Ok(jids)
+        Ok(enqueued)
     }
 
     /// Enqueues any payload, for instance of a class that another language handles. A field
     /// `at` (epoch seconds) in the future schedules it. Without `queue` it goes to `default`.
-    pub async fn push(&self, payload: Payload) -> Result<String, EnqueueError> {
+    pub async fn push(&self, payload: Payload) -> Result<Enqueued, EnqueueError> {
         let ready = self.ready(payload).await?;
         let jid = ready.jid();
-        self.pushes.one(ready).await?;
-        Ok(jid)
+        Ok(Enqueued::new(jid, self.pushes.one(ready).await?))
+    }
+
+    /// How far a job is, if it asked for that to be kept ([`Job::STATUS_FOR`]) and it is not too
+    /// long ago. A job whose process was killed shows as running until it runs again. One round
+    /// trip.
+    pub async fn status(&self, jid: &str) -> RedisResult<Option<Status>> {
+        let mut read = cmd("HGETALL");
+        read.arg(keys::status(jid));
+        Ok(Status::read(self.redis().query(&read).await?))
     }
 
     pub(crate) fn redis(&self) -> &Redis {

@@ -10,11 +10,13 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::delivery::Delivery;
+use super::json::raw;
 use super::keys;
 use super::lifecycle::{Lifecycle, Phase};
 use super::retry::Stop;
 use super::scripts;
 use super::session::{Lease, Session};
+use super::status::{Draft, shortened};
 
 /// Cursors are saved at once the first time, then at most this often: what a crash can make a
 /// job do twice.
@@ -98,10 +100,26 @@ impl<A> JobContext<A> {
         self.run.iteration().earlier.saturating_sub(self.run.attempt - 1)
     }
 
-    /// Notes how far the job is, for those who watch: the next checkpoint that is written takes
-    /// it along. Costs nothing.
+    /// Notes how far the job is, for those who watch. Call it as often as you like: it costs no
+    /// round trip. A few times a second what is new goes to the job's status, if it has one
+    /// ([`Job::STATUS_FOR`](super::Job::STATUS_FOR)), and a checkpoint takes it along.
     pub fn progress(&self, current: u64, total: u64) {
         self.run.iteration().progress = Some((current, total));
+        self.run.tell(|draft| draft.progress = Some((current, total)));
+    }
+
+    /// The same in words, at most 1,000 characters.
+    pub fn message(&self, text: &str) {
+        self.run.tell(|draft| draft.message = Some(shortened(text)));
+    }
+
+    /// What the job came to: readable by its jid as soon as it is done, if it has a status
+    /// ([`Job::STATUS_FOR`](super::Job::STATUS_FOR)). Keep it small, it lives in Redis. An error
+    /// if it cannot be written as JSON.
+    pub fn result(&self, result: impl Serialize) -> anyhow::Result<()> {
+        let result = raw(&result).context("the result cannot be saved")?;
+        self.run.tell(|draft| draft.result = Some(result));
+        Ok(())
     }
 
     /// Runs code that blocks or computes for long on a thread of its own, so that it does not
@@ -176,6 +194,13 @@ impl Run {
     pub(crate) fn iterated(&self) -> bool {
         let iteration = self.iteration();
         iteration.loaded || iteration.saved.is_some()
+    }
+
+    fn tell(&self, write: impl FnOnce(&mut Draft)) {
+        if self.delivery.status_for().is_some() {
+            self.delivery.drafted(write);
+            self.session.tracker.note(&self.delivery);
+        }
     }
 
     async fn load(&self) -> anyhow::Result<Option<Vec<u8>>> {

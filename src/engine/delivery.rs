@@ -6,11 +6,13 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use super::payload::Payload;
 use super::readable::cut;
+use super::status::Draft;
+use super::ties::Ties;
 
 /// The place of a delivery in the in-flight hash: which fetch brought it, and its place there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,6 +37,15 @@ impl fmt::Display for Field {
 /// Payloads up to this many bytes are shown whole.
 const SHOWN: usize = 16 << 10;
 
+/// What a payload says its job is.
+#[derive(Debug)]
+pub(crate) struct Who {
+    pub(crate) class: Arc<str>,
+    pub(crate) jid: Arc<str>,
+    /// In a box: few have any.
+    pub(crate) ties: Option<Box<Ties>>,
+}
+
 /// One job in our hands: where it came from and its bytes as they were.
 #[derive(Debug)]
 pub(crate) struct Delivery {
@@ -42,8 +53,8 @@ pub(crate) struct Delivery {
     pub(crate) queue: Arc<str>,
     pub(crate) raw: Vec<u8>,
     pub(crate) since: Instant,
-    /// Class and jid, known once the payload was read.
-    pub(crate) who: OnceLock<(Arc<str>, Arc<str>)>,
+    /// Known once the payload was read.
+    pub(crate) who: OnceLock<Who>,
     lost: AtomicBool,
     accusation: OnceLock<String>,
     finished: AtomicBool,
@@ -55,6 +66,10 @@ pub(crate) struct Delivery {
     /// Counts how often its job got a thread and gave it back: odd while it has one.
     polls: AtomicU32,
     shown: OnceLock<String>,
+    /// What its run has to tell; in a box, since few have anything.
+    draft: Mutex<Option<Box<Draft>>>,
+    /// It is among those of which there is news.
+    noted: AtomicBool,
 }
 
 impl Delivery {
@@ -74,6 +89,8 @@ impl Delivery {
             done: AtomicBool::new(false),
             polls: AtomicU32::new(0),
             shown: OnceLock::new(),
+            draft: Mutex::new(None),
+            noted: AtomicBool::new(false),
         })
     }
 
@@ -188,11 +205,41 @@ impl Delivery {
     }
 
     pub(crate) fn class(&self) -> &str {
-        self.who.get().map_or("", |(class, _)| class)
+        self.who.get().map_or("", |who| &who.class)
+    }
+
+    /// What its end has to settle.
+    pub(crate) fn ties(&self) -> Option<&Ties> {
+        self.who.get()?.ties.as_deref()
+    }
+
+    /// How long its status is kept, in seconds, if somebody may ask for it.
+    pub(crate) fn status_for(&self) -> Option<u64> {
+        self.ties()?.status_for
+    }
+
+    /// What its run has to tell so far.
+    pub(crate) fn draft(&self) -> Draft {
+        self.drafted(|draft| draft.clone())
+    }
+
+    /// Adds to that.
+    pub(crate) fn drafted<T>(&self, write: impl FnOnce(&mut Draft) -> T) -> T {
+        let mut draft = self.draft.lock().unwrap_or_else(PoisonError::into_inner);
+        write(draft.get_or_insert_default())
+    }
+
+    /// Marks it as one of which there is news; whether it was that already.
+    pub(crate) fn is_noted(&self) -> bool {
+        self.noted.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn taken_note(&self) {
+        self.noted.store(false, Ordering::Release);
     }
 
     pub(crate) fn jid(&self) -> &str {
-        self.who.get().map_or("", |(_, jid)| jid)
+        self.who.get().map_or("", |who| &who.jid)
     }
 }
 

@@ -9,7 +9,9 @@ use tokio::time::Instant;
 
 use super::delivery::Delivery;
 use super::errors::{breaks_connection, code, reason};
+use super::fate::{Words, beside};
 use super::retry::Fate;
+use super::status::Report;
 
 /// A refused ending is tried again this much later.
 const REFUSED_PAUSE: Duration = Duration::from_secs(1);
@@ -31,7 +33,14 @@ impl Ending {
 
     /// Nothing to do but to remove it.
     pub(crate) fn is_plain(&self) -> bool {
-        self.fate == Fate::Done { traces: None }
+        self.fate == Fate::Done { traces: None } && self.delivery.ties().is_none()
+    }
+
+    /// What its end settles beside.
+    pub(crate) fn beside(&self, now: f64) -> Vec<Words> {
+        let Some(ties) = self.delivery.ties() else { return Vec::new() };
+        let report = Report::of(&self.fate, self.delivery.draft());
+        beside(ties, self.delivery.jid(), &self.fate, report, now)
     }
 }
 

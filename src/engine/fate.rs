@@ -2,12 +2,17 @@
 
 use super::delivery::Delivery;
 use super::keys;
+use super::placed::Placed;
 use super::retry::Fate;
+use super::status::{self, Report};
+use super::ties::Ties;
+
+/// The words of a command.
+pub(crate) type Words = Vec<Vec<u8>>;
 
 /// What Redis has to do beside the removal. The one that adds the job elsewhere comes last, or
-/// is followed only by what cannot fail, because a failure puts the delivery back.
-pub(crate) fn commands(delivery: &Delivery, fate: &Fate, now: f64) -> Vec<Vec<Vec<u8>>> {
-    let words = |words: &[&[u8]]| words.iter().map(|word| word.to_vec()).collect::<Vec<_>>();
+/// is followed only by what may be done twice, because a failure puts the delivery back.
+pub(crate) fn commands(delivery: &Delivery, fate: &Fate, now: f64) -> Vec<Words> {
     match fate {
         Fate::Done { traces: Some(jid) } => vec![
             words(&[b"DEL", keys::iteration(jid).as_bytes()]),
@@ -16,27 +21,61 @@ pub(crate) fn commands(delivery: &Delivery, fate: &Fate, now: f64) -> Vec<Vec<Ve
         Fate::Done { traces: None } | Fate::Discard => Vec::new(),
         Fate::Retry { at, payload } => vec![add(keys::RETRY, *at, payload)],
         Fate::Snooze { at, payload } => vec![add(keys::SCHEDULE, *at, payload)],
-        Fate::Dead { payload } => bury(payload, now),
-        Fate::Return => vec![
-            words(&[b"SADD", keys::QUEUES.as_bytes(), delivery.queue.as_bytes()]),
-            words(&[b"RPUSH", keys::queue(&delivery.queue).as_bytes(), &delivery.raw]),
-        ],
+        Fate::Dead { payload, will } => bury(payload.as_deref(), will.as_deref(), now),
+        Fate::Return => push(&delivery.queue, &delivery.raw, b"RPUSH"),
     }
 }
 
-/// The commands that put a payload into the dead set and keep that in bounds.
-pub(crate) fn bury(payload: &[u8], now: f64) -> Vec<Vec<Vec<u8>>> {
-    let trim = |command: &str, from: &str, to: String| {
-        [command, keys::DEAD, from, &to].map(|word| word.as_bytes().to_vec()).to_vec()
-    };
-    let oldest = now - keys::DEAD_TTL.as_secs_f64();
+/// What is settled beside, as far as Redis takes it: a job's end does not wait for that.
+pub(crate) fn beside(ties: &Ties, jid: &str, fate: &Fate, report: Report, now: f64) -> Vec<Words> {
+    let mut all = Vec::new();
+    let ended = matches!(fate, Fate::Done { .. } | Fate::Discard | Fate::Dead { .. });
+    if let (Some(lock), true) = (&ties.lock, ended) {
+        all.push(unlock(lock, jid));
+    }
+    if let Some(status_for) = ties.status_for {
+        all.extend(status::write(jid, status_for, report, now));
+    }
+    all
+}
+
+/// The commands that put a payload into the dead set, keep that in bounds, and push the job that
+/// it leaves behind.
+pub(crate) fn bury(payload: Option<&[u8]>, will: Option<&Placed>, now: f64) -> Vec<Words> {
+    let mut all = Vec::new();
+    if let Some(payload) = payload {
+        let trim = |command: &str, from: &str, to: String| {
+            words(&[command.as_bytes(), keys::DEAD.as_bytes(), from.as_bytes(), to.as_bytes()])
+        };
+        let oldest = now - keys::DEAD_TTL.as_secs_f64();
+        all.push(add(keys::DEAD, now, payload));
+        all.push(trim("ZREMRANGEBYSCORE", "-inf", oldest.to_string()));
+        all.push(trim("ZREMRANGEBYRANK", "0", (-keys::DEAD_MAX).to_string()));
+    }
+    match will {
+        Some(Placed { at: Some(at), bytes, .. }) => all.push(add(keys::SCHEDULE, *at, bytes)),
+        Some(Placed { queue, bytes, .. }) => all.extend(push(queue, bytes, b"LPUSH")),
+        None => {}
+    }
+    all
+}
+
+/// Not a command of Redis: the script of the ends deletes the lock only if it is this job's.
+fn unlock(lock: &str, jid: &str) -> Words {
+    words(&[b"UNLOCK", keys::lock(lock).as_bytes(), jid.as_bytes()])
+}
+
+fn push(queue: &str, payload: &[u8], command: &[u8]) -> Vec<Words> {
     vec![
-        add(keys::DEAD, now, payload),
-        trim("ZREMRANGEBYSCORE", "-inf", oldest.to_string()),
-        trim("ZREMRANGEBYRANK", "0", (-keys::DEAD_MAX).to_string()),
+        words(&[b"SADD", keys::QUEUES.as_bytes(), queue.as_bytes()]),
+        words(&[command, keys::queue(queue).as_bytes(), payload]),
     ]
 }
 
-fn add(key: &str, score: f64, member: &[u8]) -> Vec<Vec<u8>> {
-    vec![b"ZADD".to_vec(), key.into(), score.to_string().into(), member.to_vec()]
+fn add(key: &str, score: f64, member: &[u8]) -> Words {
+    words(&[b"ZADD", key.as_bytes(), score.to_string().as_bytes(), member])
+}
+
+fn words(words: &[&[u8]]) -> Words {
+    words.iter().map(|word| word.to_vec()).collect()
 }

@@ -195,7 +195,9 @@ impl Finisher {
         script.arg(&self.session.inflight_key).arg(ending.delivery.name());
         script.arg(&self.session.anyway());
         let now = self.session.redis.clock().now();
-        for command in commands(&ending.delivery, &ending.fate, now) {
+        let musts = commands(&ending.delivery, &ending.fate, now);
+        script.arg(musts.len());
+        for command in musts.into_iter().chain(ending.beside(now)) {
             script.arg(command.len()).arg(command);
         }
         lease.connection.run(&script).await
@@ -210,9 +212,14 @@ impl Finisher {
                 wakes.scheduled();
                 self.count_collapse(replies.first());
             }
-            (Some(replies), Fate::Dead { .. }) => {
-                self.count_collapse(replies.first());
-                self.count_trimmed(&replies[1..]);
+            (Some(replies), Fate::Dead { payload, will }) => {
+                if payload.is_some() {
+                    self.count_collapse(replies.first());
+                    self.count_trimmed(replies.get(1..3).unwrap_or_default());
+                }
+                if let Some(will) = will {
+                    wakes.placed(&will.queue, will.at);
+                }
             }
             _ => {}
         }

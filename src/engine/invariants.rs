@@ -4,8 +4,8 @@
 use super::delivery::split_name;
 use super::jid::known_as;
 use super::payload::{Head, Payload};
-use super::retry::{BAD_ARGUMENTS, BAD_JSON, ERROR, Failure, Fate, Moment, Retry, UNKNOWN_CLASS};
-use super::retry::{buried, failed, last_chance};
+use super::retry::{BAD_ARGUMENTS, BAD_JSON, ERROR, Failure, Fate, Moment, Retry};
+use super::retry::{Rule, UNKNOWN_CLASS, buried, failed, last_chance};
 
 const NOW: f64 = 1_700_000_000.0;
 /// What a failure writes.
@@ -27,7 +27,7 @@ pub fn payload(bytes: &[u8]) {
     let head = Head::parse(bytes);
     let Ok(payload) = Payload::parse(bytes) else {
         assert!(head.is_err(), "run, but never retried");
-        let dead = Fate::Dead { payload: bytes.to_vec() };
+        let dead = Fate::Dead { payload: Some(bytes.to_vec()), will: None };
         assert_eq!(failed(bytes, "q", None, &Failure::new(BAD_JSON, ""), &moment()), dead);
         return assert_eq!(buried(bytes, "q", &Failure::new(BAD_JSON, ""), NOW), bytes);
     };
@@ -54,13 +54,13 @@ fn survives(bytes: &[u8], rule: Option<Retry>, class: &'static str) {
     let failure = Failure::new(class, "boom \u{0} \u{1b}");
     let mut before = bytes.to_vec();
     for _ in 0..2 {
-        let after = match failed(&before, "q", rule, &failure, &moment()) {
+        let after = match failed(&before, "q", rule.map(Rule::from), &failure, &moment()) {
             Fate::Retry { at, payload } => {
                 assert!(at.is_finite() && at > NOW);
                 payload
             }
-            Fate::Dead { payload } => payload,
-            other => return assert_eq!(other, Fate::Discard),
+            Fate::Dead { payload: Some(payload), .. } => payload,
+            other => return assert_eq!(other, Fate::Dead { payload: None, will: None }),
         };
         assert_eq!(untouched(&after), untouched(&before));
         let head = Head::parse(&after).expect("it can be run again");

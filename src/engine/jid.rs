@@ -15,7 +15,8 @@ pub(crate) fn known_as(raw: &[u8], jid: Option<&str>) -> String {
     }
 }
 
-fn fingerprint(bytes: &[u8]) -> String {
+/// The same 24 hex digits for the same bytes, and for no others.
+pub(crate) fn fingerprint(bytes: &[u8]) -> String {
     hex(&ring::digest::digest(&ring::digest::SHA256, bytes).as_ref()[..12])
 }
 

@@ -8,7 +8,9 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::context::JobContext;
+use super::death::Death;
 use super::json::raw;
+use super::payload::Payload;
 use super::retry::Retry;
 
 /// A job: the type *is* its arguments, `perform` is its work.
@@ -31,6 +33,46 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     /// How long a run may take (for a job with checkpoints: the time since the last one) before
     /// it counts as failed. `None`: the worker's `JOB_TIMEOUT`; zero: no limit.
     const TIMEOUT: Option<Duration> = None;
+
+    /// The queue for later attempts, for instance a slow one. `None`: the same as before.
+    const RETRY_QUEUE: Option<&'static str> = None;
+
+    /// After this long, counted from when it may run, the job is dropped instead of run, and
+    /// counted as expired: for work that is worthless when late.
+    const EXPIRES_IN: Option<Duration> = None;
+
+    /// Enqueue at most one at a time of those for which [`unique_by`](Job::unique_by) is the same:
+    /// from the enqueue until it is done or dead, retries included, but no longer than this,
+    /// counted from when it may run. A second one is told the jid of the first.
+    const UNIQUE_FOR: Option<Duration> = None;
+
+    /// Keep for so long after its last change how far the job is, for
+    /// [`Client::status`](super::Client::status).
+    const STATUS_FOR: Option<Duration> = None;
+
+    /// Labels that Sidekiq's pages show beside the class.
+    const TAGS: &'static [&'static str] = &[];
+
+    /// What makes two jobs the same, if [`UNIQUE_FOR`](Job::UNIQUE_FOR) is set; all arguments
+    /// unless chosen otherwise.
+    fn unique_by(&self) -> impl Serialize {
+        self
+    }
+
+    /// The pause before the next attempt, after so many failures (1 and up). `None`: the usual
+    /// one, which grows and varies. A pause of your own is kept exactly.
+    fn retry_in(failures: u32) -> Option<Duration> {
+        let _ = failures;
+        None
+    }
+
+    /// What is left to do when the job has failed for good: a job that is pushed in the same step
+    /// in which this one is buried, so neither a crash nor a lost reply comes between. Also when
+    /// this one is dropped after its last failure.
+    fn on_death(self, death: &Death) -> Option<Payload> {
+        let _ = death;
+        None
+    }
 
     /// Does the work. An error means another attempt later, except for the few in [`Stop`].
     ///

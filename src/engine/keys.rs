@@ -39,6 +39,16 @@ pub(crate) fn pushed(id: &str) -> String {
     format!("roustabout:pushed:{id}")
 }
 
+/// The lock of jobs of which one at a time is enough: the jid of the one that has it.
+pub(crate) fn lock(name: &str) -> String {
+    format!("roustabout:unique:{name}")
+}
+
+/// Hash of how far a job is, for those who ask by its jid.
+pub(crate) fn status(jid: &str) -> String {
+    format!("roustabout:status:{jid}")
+}
+
 /// What the keys of queues begin with.
 pub(crate) const QUEUE_PREFIX: &str = "queue:";
 

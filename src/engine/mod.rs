@@ -16,10 +16,10 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `active_job` `invalid` `signals` `lifecycle` `lookout` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `enqueue_error` `refusals` `process` `backtrace` `retry` `fate` `endings` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `backtrace` `retry` `status` `delivery` `inflight` `tracker` `address` `gauge` `wakes` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
-//! | what authors of jobs see | `context` `middleware` `job` `batch` `pushes` `client` `backlog` `buffered` `notice` `inspect` |
-//! | one verb each | `suspects` `finish` `fetch` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
+//! | what authors of jobs see | `context` `middleware` `death` `job` `batch` `pushing` `pushes` `client` `backlog` `buffered` `notice` `inspect` |
+//! | one verb each | `suspects` `finish` `fetch` `giveback` `watchdog` `heartbeat` `reaper` `poller` `track` `cron` |
 //! | one job; all of them; the process | `registry` `outcome` `processor` `intake` `parts` `worker` |
 
 mod active_job;
@@ -37,9 +37,11 @@ mod connection;
 mod context;
 mod counters;
 mod cron;
+mod death;
 mod delivery;
 mod endings;
 mod enqueue_error;
+mod enqueued;
 mod errors;
 mod fate;
 mod fetch;
@@ -66,10 +68,12 @@ mod options;
 mod outcome;
 mod parts;
 mod payload;
+mod placed;
 mod poller;
 mod process;
 mod processor;
 mod pushes;
+mod pushing;
 mod queues;
 mod readable;
 mod reaper;
@@ -83,8 +87,12 @@ mod scripts;
 mod server;
 mod session;
 mod signals;
+mod status;
 mod suspects;
+mod ties;
 pub mod tls;
+mod track;
+mod tracker;
 mod wakes;
 mod watchdog;
 mod worker;
@@ -94,7 +102,9 @@ pub use buffered::Buffered;
 pub use client::{Client, PushNext};
 pub use connection::RedisOptions;
 pub use context::JobContext;
+pub use death::Death;
 pub use enqueue_error::EnqueueError;
+pub use enqueued::Enqueued;
 pub use errors::is_full;
 pub use inspect::is_dead;
 pub use invalid::Invalid;
@@ -109,5 +119,6 @@ pub use redis::Redis;
 pub use registry::Registry;
 pub use retry::{Retry, Stop};
 pub use server::ServerInfo;
+pub use status::{State, Status};
 pub use tls::TlsVerify;
 pub use worker::Worker;

@@ -14,9 +14,13 @@ use super::retry::{self, Failure};
 
 /// How a run ended.
 pub(crate) enum Outcome {
-    Success { iterated: bool },
+    Success {
+        iterated: bool,
+    },
     Error(anyhow::Error),
     Failure(Failure),
+    /// It was too late to run it.
+    Expired,
 }
 
 /// Runs it to its end or its limit, counted from its last sign of progress.

@@ -26,7 +26,7 @@ use super::redis::{Redis, until};
 use super::registry::Handlers;
 use super::session::Session;
 use super::watchdog::{Life, Limits, Watchdog};
-use super::{cron, giveback, poller, reaper};
+use super::{cron, giveback, poller, reaper, track};
 
 /// How often it is told how many jobs run.
 const PULSE: Duration = Duration::from_millis(500);
@@ -110,7 +110,11 @@ impl Parts {
         tasks.spawn(async move { keeper.keep(decided).await });
         tasks.spawn(async move { finisher.run().await });
         tasks.spawn(timers(redis, lines, lifecycle.clone()));
-        tasks.spawn(reaper::run(session.clone(), options.reap));
+        let registered = processor.handlers.clone();
+        let wills: reaper::Wills =
+            Box::new(move |raw, queue, failure, now| registered.will(raw, queue, failure, now));
+        tasks.spawn(reaper::run(session.clone(), wills, options.reap));
+        tasks.spawn(track::run(session.clone()));
         tasks.spawn(notice::say_back(session.clone(), notices));
         tasks.spawn(pulse(session, inflight.clone(), lifecycle.clone()));
         tasks.spawn(say_ready(options.clone(), lifecycle.clone()));

@@ -178,6 +178,9 @@ pub(crate) struct Head<'a> {
     retry: Option<&'a str>,
     retry_for: Option<&'a str>,
     failed_at: Option<&'a str>,
+    pub(crate) lock: Option<Cow<'a, str>>,
+    pub(crate) status_for: Option<&'a str>,
+    expires_at: Option<&'a str>,
 }
 
 impl<'a> Head<'a> {
@@ -199,6 +202,11 @@ impl<'a> Head<'a> {
     pub(crate) fn retry_for(&self) -> (Option<f64>, Option<f64>) {
         (number(self.retry_for), self.failed_at.and_then(moment))
     }
+
+    /// Whether it is too late to run it.
+    pub(crate) fn expired(&self, now: f64) -> bool {
+        self.expires_at.and_then(moment).is_some_and(|at| at < now)
+    }
 }
 
 /// The name of a field, recognized without a copy of it.
@@ -213,6 +221,10 @@ enum Field {
     RetryCount,
     RetryFor,
     FailedAt,
+    #[serde(rename = "unique_key")]
+    Lock,
+    StatusFor,
+    ExpiresAt,
     #[serde(other)]
     Other,
 }
@@ -238,6 +250,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Head<'a> {
                         Field::RetryCount => head.retry_count = Some(raw()?),
                         Field::RetryFor => head.retry_for = Some(raw()?),
                         Field::FailedAt => head.failed_at = Some(raw()?),
+                        Field::Lock => head.lock = text(raw()?),
+                        Field::StatusFor => head.status_for = Some(raw()?),
+                        Field::ExpiresAt => head.expires_at = Some(raw()?),
                         Field::Other => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }

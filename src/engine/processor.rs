@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::active_job;
 use super::context::{Run, Standing};
 use super::counters::Counters;
-use super::delivery::Delivery;
+use super::delivery::{Delivery, Who};
 use super::finish::Finisher;
 use super::jid::{known_as, new_jid};
 use super::lifecycle::{Lifecycle, Phase};
@@ -18,10 +18,12 @@ use super::middleware::{Call, Chain};
 use super::notice::{Notice, Notices, StuckJob};
 use super::outcome::{Outcome, failure, panicked, timed};
 use super::payload::{Head, Payload};
+use super::placed::Placed;
 use super::readable::{cut, without_values};
 use super::registry::{Handler, Handlers, Performing};
 use super::retry::{self, Failure, Fate, Moment, Stop};
 use super::session::Session;
+use super::ties::Ties;
 
 /// Runs deliveries.
 pub(crate) struct Processor {
@@ -77,12 +79,19 @@ impl Processor {
             return (None, failure(retry::BAD_JSON, "`class` is missing, or no text"));
         }
         let id = known_as(&delivery.raw, head.jid.as_deref());
-        let _ = delivery.who.set((cut(&class).into(), id.into()));
-        let Some(handler) = self.handlers.get(&class) else {
+        let handler = self.handlers.get(&class);
+        let ties = ties(&head, handler);
+        let _ = delivery.who.set(Who { class: cut(&class).into(), jid: id.into(), ties });
+        let Some(handler) = handler else {
             let message = format!("uninitialized constant {class}");
             return (None, failure(retry::UNKNOWN_CLASS, &message));
         };
-        let last = retry::last_chance(&head, handler.retry, self.session.redis.clock().now());
+        let now = self.session.redis.clock().now();
+        if head.expired(now) {
+            return (None, Outcome::Expired);
+        }
+        self.session.tracker.note(delivery);
+        let last = retry::last_chance(&head, handler.rule.retry, now);
         let attempt = head.failures().saturating_add(1);
         let anonymous = head.jid.as_deref().is_none_or(str::is_empty);
         let standing = Standing { attempt, last, anonymous };
@@ -125,7 +134,21 @@ impl Processor {
                 None => self.failed(delivery, known, Failure::of(error)),
             },
             Outcome::Failure(failure) => self.failed(delivery, known, failure),
+            Outcome::Expired => self.expired(delivery),
         }
+    }
+
+    /// Too late to be of use, as its payload says.
+    fn expired(&self, delivery: &Delivery) -> Fate {
+        self.counters.event("expired", 1);
+        tracing::info!(
+            job.class = delivery.class(),
+            job.jid = delivery.jid(),
+            queue = cut(&delivery.queue),
+            "expired before it could run: dropped"
+        );
+        delivery.drafted(|draft| draft.failed("expired before it could run"));
+        Fate::Dead { payload: None, will: None }
     }
 
     /// A run has come to an end that counts.
@@ -165,7 +188,7 @@ impl Processor {
                 let payload = retry::buried(&delivery.raw, &delivery.queue, &failure, now);
                 self.report(delivery, &failure, "given up by the job itself: in the dead set");
                 self.counters.event("buried", 1);
-                Fate::Dead { payload }
+                Fate::Dead { payload: Some(payload), will: self.will(delivery, &failure, now) }
             }
             // a job's own idea: at once again, it would run in circles
             Stop::Interrupted if self.lifecycle.phase() == Phase::Running => {
@@ -191,14 +214,17 @@ impl Processor {
             self.notices.tell(Notice::TimedOut { process, job, reason });
         }
         let moment = Moment { now: self.session.redis.clock().now(), dice: fastrand::f64() };
-        let rule = known.map(|known| known.handler.retry);
-        let fate = retry::failed(&delivery.raw, &delivery.queue, rule, &failure, &moment);
+        let rule = known.map(|known| known.handler.rule);
+        let mut fate = retry::failed(&delivery.raw, &delivery.queue, rule, &failure, &moment);
+        if let Fate::Dead { will, .. } = &mut fate {
+            *will = self.will(delivery, &failure, moment.now);
+        }
         match &fate {
             Fate::Retry { at, .. } => {
                 let text = format!("failed: again in {:.0} s", at - moment.now);
                 self.report(delivery, &failure, &text);
             }
-            Fate::Dead { .. } => {
+            Fate::Dead { payload: Some(_), .. } => {
                 self.report(delivery, &failure, "failed for good: in the dead set");
                 self.counters.event("buried", 1);
             }
@@ -210,7 +236,14 @@ impl Processor {
         fate
     }
 
+    fn will(&self, delivery: &Delivery, failure: &Failure, now: f64) -> Option<Box<Placed>> {
+        self.handlers.will(&delivery.raw, &delivery.queue, failure, now)
+    }
+
     fn report(&self, delivery: &Delivery, failure: &Failure, what: &str) {
+        if delivery.status_for().is_some() {
+            delivery.drafted(|draft| draft.failed(&failure.message));
+        }
         if failure.class == retry::BAD_JSON {
             // there may be no more to go by than where it was and what its place in the text is
             tracing::warn!(
@@ -255,6 +288,16 @@ impl Drop for Guard<'_> {
             self.processor.finisher.finish(self.delivery.clone(), fate);
         }
     }
+}
+
+/// What the job's end has to settle: rare, so most runs carry nothing.
+fn ties(head: &Head, handler: Option<&Handler>) -> Option<Box<Ties>> {
+    let mut ties = Ties::of(head);
+    let jid = head.jid.as_deref().is_some_and(|jid| !jid.is_empty());
+    if ties.status_for.is_none() && jid {
+        ties.status_for = handler.and_then(|handler| handler.status_for);
+    }
+    ties.any().then(|| Box::new(ties))
 }
 
 /// The same bytes, but never without a jid: equal members of a sorted set would become one.

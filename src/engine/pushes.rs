@@ -3,14 +3,16 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use redis::RedisResult;
+use redis::{RedisResult, Value};
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
-use super::batch::{Batch, Placed};
+use super::batch::Batch;
 use super::enqueue_error::EnqueueError;
 use super::errors;
 use super::payload::Payload;
+use super::placed::Placed;
+use super::pushing::{self, Increments, Place};
 use super::redis::Redis;
 use super::wakes::Wakes;
 
@@ -47,12 +49,16 @@ impl Pushes {
     }
 
     /// Pushes one payload. Dropped before it has left, it stays here.
-    pub(crate) async fn one(self: &Arc<Self>, payload: Payload) -> Result<(), EnqueueError> {
+    pub(crate) async fn one(self: &Arc<Self>, payload: Payload) -> Place {
         self.redis.connection().await?; // before the first one the time is only this machine's
         let placed = Placed::of(payload, self.redis.clock().now());
+        if placed.tied.is_some() {
+            let places = self.by_script(&[placed]).await?;
+            return places.into_iter().next().unwrap_or(Ok(None));
+        }
         let ended =
             || Err(EnqueueError::Unknown("the runtime of the connection has ended".to_owned()));
-        self.join(placed).await.unwrap_or_else(|_| ended())
+        self.join(placed).await.unwrap_or_else(|_| ended()).map(|()| None)
     }
 
     /// Adds it to the next write.
@@ -68,12 +74,52 @@ impl Pushes {
         answered
     }
 
-    /// Pushes many, in a write of their own.
-    pub(crate) async fn all(&self, payloads: Vec<Payload>) -> Result<(), EnqueueError> {
+    /// Pushes many, in a write of their own: in two, if some of them have a lock or a status and
+    /// others do not. An error after the first of them is one in doubt.
+    pub(crate) async fn all(
+        &self,
+        payloads: Vec<Payload>,
+    ) -> Result<Vec<Option<String>>, EnqueueError> {
         self.redis.connection().await?;
         let now = self.redis.clock().now();
-        let batch = Batch::sort(payloads.into_iter().map(|payload| Placed::of(payload, now)));
-        self.send(&batch).await.or_else(|error| batch.whole(&error))
+        let placed = payloads.into_iter().map(|payload| Placed::of(payload, now));
+        let mut holders = vec![None; placed.len()];
+        let (mut tied, mut plain) = (Vec::new(), Vec::new());
+        for (at, placed) in placed.enumerate() {
+            match placed.tied {
+                Some(_) => tied.push((at, placed)),
+                None => plain.push(placed),
+            }
+        }
+        let mut done = !plain.is_empty();
+        if done {
+            let batch = Batch::sort(plain);
+            self.send(&batch).await.or_else(|error| batch.whole(&error))?;
+        }
+        if !tied.is_empty() {
+            let (places, placed): (Vec<usize>, Vec<Placed>) = tied.into_iter().unzip();
+            let answers = self.by_script(&placed).await.map_err(|error| in_doubt(error, done))?;
+            done |= answers.iter().any(Result::is_ok);
+            for (at, answer) in places.into_iter().zip(answers) {
+                holders[at] = answer.map_err(|error| in_doubt(error, done))?;
+            }
+        }
+        Ok(holders)
+    }
+
+    async fn by_script(&self, placed: &[Placed]) -> Result<Vec<Place>, EnqueueError> {
+        let connection = self.redis.connection().await?;
+        let batch = Batch::sort(placed.iter().cloned());
+        let _noted = Noted { wakes: self.redis.wakes(), batch: &batch };
+        let now = self.redis.clock().now();
+        let mut script = pushing::call(now, &[], Increments::default());
+        placed.iter().for_each(|placed| pushing::add(&mut script, None, placed));
+        let mut sent = connection.run::<Vec<Value>>(&script).await;
+        if sent.as_ref().is_err_and(errors::is_unsent) {
+            let next = self.redis.connection_after(connection.number).await?;
+            sent = next.run(&script).await;
+        }
+        Ok(sent?.into_iter().map(pushing::place).collect())
     }
 
     /// One write: SADD of the queue names, then the pushes.
@@ -111,6 +157,14 @@ impl Pushes {
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An error after which a part may be there.
+fn in_doubt(error: EnqueueError, part: bool) -> EnqueueError {
+    match part {
+        true => EnqueueError::Unknown(format!("a part is enqueued: {error}")),
+        false => error,
     }
 }
 

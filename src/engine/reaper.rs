@@ -10,15 +10,22 @@ use redis::{RedisResult, cmd, pipe};
 use tokio::time::sleep;
 
 use super::delivery::{Field, split_name};
-use super::fate::bury;
+use super::fate::{Words, beside, bury};
 use super::jid::known_as;
 use super::keys;
 use super::payload::{Head, Payload};
+use super::placed::Placed;
 use super::records;
 use super::rescues::{Rescues, Verdict};
-use super::retry::{Failure, POISON, buried};
+use super::retry::{Failure, Fate, POISON, buried};
 use super::scripts;
 use super::session::Session;
+use super::status::{Draft, Report};
+use super::ties::Ties;
+
+/// What a job leaves to be done when it is buried: bytes, queue, why, now.
+pub(crate) type Wills =
+    Box<dyn Fn(&[u8], &str, &Failure, f64) -> Option<Box<Placed>> + Send + Sync>;
 
 /// A delivery that outlived its process.
 struct Orphan {
@@ -31,18 +38,18 @@ struct Orphan {
 }
 
 /// Looks for the dead now and then, for the life of the process.
-pub(crate) async fn run(session: Arc<Session>, every: Duration) {
+pub(crate) async fn run(session: Arc<Session>, wills: Wills, every: Duration) {
     let mut refusals = session.redis.complaints().about("take jobs back from dead processes");
     loop {
         sleep(every.mul_f64(0.5 + fastrand::f64())).await;
-        match sweep(&session).await {
+        match sweep(&session, &wills).await {
             Ok(()) => refusals.passed(),
             Err(error) => sleep(refusals.note(&error)).await,
         }
     }
 }
 
-async fn sweep(session: &Session) -> RedisResult<()> {
+async fn sweep(session: &Session, wills: &Wills) -> RedisResult<()> {
     let mut read = cmd("SMEMBERS");
     read.arg(keys::OWNERS);
     let owners: Vec<String> = session.redis.query(&read).await?;
@@ -58,7 +65,7 @@ async fn sweep(session: &Session) -> RedisResult<()> {
     let mut outcome = Ok(());
     for (owner, _) in dead {
         // what cannot be taken back from one stands in nobody else's way
-        outcome = outcome.and(reap(session, owner).await);
+        outcome = outcome.and(reap(session, wills, owner).await);
     }
     outcome
 }
@@ -76,13 +83,13 @@ async fn all_alive(session: &Session, owners: &[String]) -> RedisResult<bool> {
 }
 
 /// Takes everything back from one dead process; the call that finds nothing left forgets it.
-async fn reap(session: &Session, owner: &str) -> RedisResult<()> {
+async fn reap(session: &Session, wills: &Wills, owner: &str) -> RedisResult<()> {
     loop {
         let orphans = page(session, owner).await?;
         if orphans.is_empty() {
             return forget(session, owner).await;
         }
-        if rescue(session, owner, orphans).await? == 0 {
+        if rescue(session, wills, owner, orphans).await? == 0 {
             return Ok(()); // it lives, or what is left cannot be moved now
         }
     }
@@ -119,7 +126,12 @@ fn orphan(name: &str, raw: Vec<u8>) -> Option<Orphan> {
 
 /// Puts orphans back to their queues, or buries those that killed too many processes. Returns
 /// how many: none if their process turns out to live.
-async fn rescue(session: &Session, owner: &str, orphans: Vec<Orphan>) -> RedisResult<usize> {
+async fn rescue(
+    session: &Session,
+    wills: &Wills,
+    owner: &str,
+    orphans: Vec<Orphan>,
+) -> RedisResult<usize> {
     let now = session.redis.clock().now();
     let mut read = cmd("HMGET");
     read.arg(keys::RESCUES);
@@ -132,7 +144,8 @@ async fn rescue(session: &Session, owner: &str, orphans: Vec<Orphan>) -> RedisRe
         match Rescues::judge(record.as_deref(), now, owner, orphan.field) {
             Verdict::Again(rescues) => fine.push((orphan, rescues)),
             Verdict::Bury(deaths) => {
-                buried += usize::from(bury_poison(session, owner, &orphan, deaths).await?);
+                let poisoned = bury_poison(session, wills, owner, &orphan, deaths).await?;
+                buried += usize::from(poisoned);
             }
         }
     }
@@ -162,6 +175,7 @@ async fn requeue(
 
 async fn bury_poison(
     session: &Session,
+    wills: &Wills,
     owner: &str,
     orphan: &Orphan,
     deaths: u32,
@@ -171,17 +185,21 @@ async fn bury_poison(
     let failure = Failure::new(POISON, &message);
     let payload = buried(&orphan.raw, &orphan.queue, &failure, now);
     let keep = Payload::parse(&orphan.raw).ok().and_then(|payload| payload.get::<bool>("dead"));
+    let payload = Some(payload).filter(|_| keep != Some(false));
+    let will = wills(&orphan.raw, &orphan.queue, &failure, now);
+    let mut musts = bury(payload.as_deref(), will.as_deref(), now);
+    musts.push(["HDEL", keys::RESCUES, &orphan.id].map(|word| word.as_bytes().to_vec()).into());
     let mut script = scripts::FINISH.prepare_invoke();
     script.arg(keys::inflight(owner)).arg(&orphan.name).arg(&session.if_dead(owner));
-    if keep != Some(false) {
-        for words in bury(&payload, now) {
-            script.arg(words.len()).arg(words);
-        }
+    script.arg(musts.len());
+    for words in musts.into_iter().chain(settled(orphan, &message, payload, now)) {
+        script.arg(words.len()).arg(words);
     }
-    let forget = ["HDEL", keys::RESCUES, &orphan.id];
-    script.arg(forget.len()).arg(&forget);
     let done: Option<Vec<redis::Value>> = session.redis.connection().await?.run(&script).await?;
     if done.is_some() {
+        if let Some(will) = will {
+            session.redis.wakes().placed(&will.queue, will.at);
+        }
         tracing::error!(
             job.jid = orphan.id,
             queue = orphan.queue,
@@ -191,6 +209,15 @@ async fn bury_poison(
         session.counters.event("poisoned", 1);
     }
     Ok(done.is_some())
+}
+
+/// What its end settles beside.
+fn settled(orphan: &Orphan, why: &str, payload: Option<Vec<u8>>, now: f64) -> Vec<Words> {
+    let Ok(head) = Head::parse(&orphan.raw) else { return Vec::new() };
+    let mut draft = Draft::default();
+    draft.failed(why);
+    let fate = Fate::Dead { payload, will: None };
+    beside(&Ties::of(&head), &orphan.id, &fate, Report::of(&fate, draft), now)
 }
 
 async fn forget(session: &Session, owner: &str) -> RedisResult<()> {

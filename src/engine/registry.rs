@@ -2,18 +2,25 @@
 //! the engine knows names and bytes only.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use super::active_job;
 use super::context::{JobContext, Run};
 use super::cron::CronLine;
+use super::death::Death;
 use super::enqueue_error::EnqueueError;
+use super::invalid::check;
+use super::jid::known_as;
 use super::job::{Job, decode};
 use super::metrics::Tally;
-use super::payload::Payload;
-use super::retry::Retry;
+use super::payload::{Head, Payload};
+use super::placed::Placed;
+use super::readable::cut;
+use super::retry::{Failure, Rule};
 
 /// All jobs of an application.
 pub struct Registry<A> {
@@ -31,12 +38,16 @@ pub(crate) struct Handlers {
 /// How to run the jobs of one class.
 pub(crate) struct Handler {
     queue: &'static str,
-    pub(crate) retry: Retry,
+    pub(crate) rule: Rule,
     pub(crate) timeout: Option<Duration>,
+    /// For a payload that does not say, in seconds.
+    pub(crate) status_for: Option<u64>,
     pub(crate) tally: Arc<Tally>,
     start: Box<Start>,
+    on_death: Box<OnDeath>,
 }
 
+type OnDeath = dyn Fn(&str, &Death) -> Option<Payload> + Send + Sync;
 type Start = dyn Fn(Arc<Run>, &str) -> Result<Performing, serde_json::Error> + Send + Sync;
 pub(crate) type Performing = BoxFuture<'static, anyhow::Result<()>>;
 
@@ -57,9 +68,16 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
             let job: J = decode(args)?;
             Ok(Box::pin(job.perform(JobContext::new(app.clone(), run))))
         };
-        let start = Box::new(start);
-        let (queue, retry, timeout) = (J::QUEUE, J::RETRY, J::TIMEOUT);
-        let handler = Handler { queue, retry, timeout, tally: Arc::default(), start };
+        let on_death = |args: &str, death: &Death| decode::<J>(args).ok()?.on_death(death);
+        let handler = Handler {
+            queue: J::QUEUE,
+            rule: Rule { retry: J::RETRY, pause: J::retry_in, queue: J::RETRY_QUEUE },
+            timeout: J::TIMEOUT,
+            status_for: J::STATUS_FOR.map(|span| span.as_secs().max(1)),
+            tally: Arc::default(),
+            start: Box::new(start),
+            on_death: Box::new(on_death),
+        };
         let twice = self.handlers.by_class.insert(J::CLASS, handler).is_some();
         assert!(!twice, "two jobs are registered for the class {:?}", J::CLASS);
         self
@@ -95,7 +113,44 @@ impl Handlers {
 
     /// The queues that our own jobs are pushed to.
     pub(crate) fn queues(&self) -> impl Iterator<Item = String> + '_ {
-        self.by_class.values().map(|handler| handler.queue.to_owned())
+        let queues = |handler: &Handler| [Some(handler.queue), handler.rule.queue];
+        self.by_class.values().flat_map(queues).flatten().map(str::to_owned)
+    }
+
+    /// What a job leaves to be done when it is buried. What goes wrong in there must not keep it
+    /// from being buried.
+    pub(crate) fn will(
+        &self,
+        raw: &[u8],
+        queue: &str,
+        failure: &Failure,
+        now: f64,
+    ) -> Option<Box<Placed>> {
+        let head = Head::parse(raw).ok()?;
+        let (class, args) = active_job::opened(&head);
+        let (handler, args) = (self.get(&class)?, args.ok()?);
+        let death = &Death {
+            jid: known_as(raw, head.jid.as_deref()),
+            queue: queue.to_owned(),
+            failures: head.failures().saturating_add(1),
+            error_class: failure.class,
+            error: failure.message.clone(),
+        };
+        let said = catch_unwind(AssertUnwindSafe(|| (handler.on_death)(&args, death)));
+        let fits = |payload: &Payload| check(payload).is_ok();
+        match said {
+            Ok(None) => None,
+            Ok(Some(payload)) if fits(&payload) => Some(Box::new(Placed::of(payload, now))),
+            Ok(Some(_)) | Err(_) => {
+                let (class, jid) = (cut(&class), &*death.jid);
+                tracing::error!(
+                    job.class = class,
+                    job.jid = jid,
+                    "what is to be done at this job's death is no valid job, or panicked: left out"
+                );
+                None
+            }
+        }
     }
 
     /// Where the runs of each class are counted.

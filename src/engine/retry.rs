@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::backtrace::{self, Trace};
 use super::clock::moment;
 use super::payload::{Head, Payload, RetryField, Seconds, number};
+use super::placed::Placed;
 
 /// How often a failed job is tried again. The pause grows with the fourth power of the attempt:
 /// some 20 s, 30 s, 50 s, … and about three weeks in all for 25 retries.
@@ -100,8 +101,9 @@ pub(crate) enum Fate {
     Done { traces: Option<String> },
     /// It waits in the retry set until `at`.
     Retry { at: f64, payload: Vec<u8> },
-    /// It is in the dead set.
-    Dead { payload: Vec<u8> },
+    /// It has failed for good: it goes to the dead set, if it is to be kept, and the job that it
+    /// leaves behind goes to its queue.
+    Dead { payload: Option<Vec<u8>>, will: Option<Box<Placed>> },
     /// It is dropped on purpose: its author said so.
     Discard,
     /// It goes back to the head of its queue, unchanged.
@@ -118,18 +120,36 @@ pub(crate) struct Moment {
     pub(crate) dice: f64,
 }
 
-/// The fate of a job that failed. `rule` is the handler's, for a payload that has none;
-/// `None` where there is no handler.
+/// What the type of a job says about its failures.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rule {
+    /// For a payload that does not say.
+    pub(crate) retry: Retry,
+    /// The pause after so many failures; `None`: the usual one.
+    pub(crate) pause: fn(u32) -> Option<Duration>,
+    /// Where retries go, for a payload that does not say; `None`: where it came from.
+    pub(crate) queue: Option<&'static str>,
+}
+
+impl From<Retry> for Rule {
+    fn from(retry: Retry) -> Rule {
+        Rule { retry, pause: |_| None, queue: None }
+    }
+}
+
+/// The fate of a job that failed. `rule` is the handler's; `None` where there is none.
 pub(crate) fn failed(
     raw: &[u8],
     queue: &str,
-    rule: Option<Retry>,
+    rule: Option<Rule>,
     failure: &Failure,
     moment: &Moment,
 ) -> Fate {
     let Ok(mut payload) = Payload::parse(raw) else {
-        return Fate::Dead { payload: raw.to_vec() }; // bad JSON: as it is
+        return Fate::Dead { payload: Some(raw.to_vec()), will: None }; // bad JSON: as it is
     };
+    let (pause_of, other) = (rule.map(|rule| rule.pause), rule.and_then(|rule| rule.queue));
+    let (rule, queue) = (rule.map(|rule| rule.retry), other.unwrap_or(queue));
     let said = payload.raw("retry").and_then(RetryField::parse);
     if let (None, Some(rule)) = (said, rule) {
         payload.set("retry", rule.field()); // for a reader that does not know the class
@@ -137,11 +157,12 @@ pub(crate) fn failed(
     let failures = record(&mut payload, queue, failure, moment.now);
     match verdict(&payload, rule, failures, failure, moment.now) {
         Verdict::Again => {
-            let at = moment.now + pause(failures, moment.dice);
+            let own = pause_of.and_then(|pause_of| own_pause(pause_of, failures));
+            let at = moment.now + own.unwrap_or_else(|| pause(failures, moment.dice));
             Fate::Retry { at, payload: payload.to_bytes() }
         }
-        Verdict::Bury => Fate::Dead { payload: payload.to_bytes() },
-        Verdict::Drop => Fate::Discard,
+        Verdict::Bury => Fate::Dead { payload: Some(payload.to_bytes()), will: None },
+        Verdict::Drop => Fate::Dead { payload: None, will: None },
     }
 }
 
@@ -252,6 +273,16 @@ fn record(payload: &mut Payload, queue: &str, failure: &Failure, now: f64) -> u6
     }
     count
 }
+
+/// As the job's author has it. Of one that panics, nothing may depend.
+fn own_pause(pause: fn(u32) -> Option<Duration>, count: u64) -> Option<f64> {
+    let failures = u32::try_from(count + 1).unwrap_or(u32::MAX);
+    let pause = std::panic::catch_unwind(|| pause(failures)).ok()??;
+    Some(pause.min(LONGEST_PAUSE).as_secs_f64())
+}
+
+/// A time further away could be no score that others read.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// Seconds until the next attempt: the curve of Sidekiq 8.
 fn pause(count: u64, dice: f64) -> f64 {

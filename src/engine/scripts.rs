@@ -26,4 +26,5 @@ scripts! {
     LEAVE = "dead" "leave";
     CRON = "cron";
     PUSH = "push";
+    TRACK = "track";
 }

@@ -22,6 +22,7 @@ use super::process::{Process, Vitals};
 use super::records;
 use super::redis::Redis;
 use super::scripts;
+use super::tracker::Tracker;
 
 /// The right to take jobs: a number that Redis compares, and the connection it was given on.
 #[derive(Clone)]
@@ -37,6 +38,7 @@ pub(crate) struct Session {
     pub(crate) inflight_key: String,
     pub(crate) counters: Arc<Counters>,
     pub(crate) ttl: Duration,
+    pub(crate) tracker: Tracker,
     inflight: Arc<Inflight>,
     lease: watch::Sender<Option<Lease>>,
     renew: Notify,
@@ -52,7 +54,18 @@ impl Session {
     ) -> Arc<Session> {
         let inflight_key = keys::inflight(&process.identity);
         let (lease, renew) = (watch::Sender::new(None), Notify::new());
-        Arc::new(Session { redis, process, inflight_key, counters, ttl, inflight, lease, renew })
+        let tracker = Tracker::default();
+        Arc::new(Session {
+            redis,
+            process,
+            inflight_key,
+            counters,
+            ttl,
+            tracker,
+            inflight,
+            lease,
+            renew,
+        })
     }
 
     pub(crate) fn identity(&self) -> &str {

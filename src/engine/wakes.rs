@@ -75,6 +75,14 @@ impl Wakes {
         }
     }
 
+    /// This process pushed to a queue, or to the set of those that wait for a time.
+    pub(crate) fn placed(&self, queue: &str, at: Option<f64>) {
+        match at {
+            Some(_) => self.scheduled(),
+            None => self.pushed(queue),
+        }
+    }
+
     /// This process added to a timed set itself.
     pub(crate) fn scheduled(&self) {
         self.poller.notify_one();

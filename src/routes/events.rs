@@ -57,10 +57,10 @@ impl Watch {
         while !self.ended {
             // whether it is dead takes a longer look: only now and then
             self.looks += 1;
-            let redis = &self.web.app.redis;
+            let app = &self.web.app;
             let import = match self.looks % LONGER_LOOK {
-                0 => store::load_settled(redis, &self.jid).await,
-                _ => store::load(redis, &self.jid).await,
+                0 => store::load_settled(app, &self.jid).await,
+                _ => store::load(app, &self.jid).await,
             };
             match import {
                 Ok(import) => {

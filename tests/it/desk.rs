@@ -151,6 +151,6 @@ impl Desk {
 
     pub async fn push(&self, class: &str, args: Value, retry: impl Into<Value>) -> String {
         let payload = Payload::new(class, args).with("retry", retry.into());
-        self.client.push(payload).await.unwrap()
+        self.client.push(payload).await.unwrap().into()
     }
 }

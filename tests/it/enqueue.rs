@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use roustabout::engine::{Client, EnqueueError, Payload};
+use roustabout::engine::{Client, EnqueueError, Enqueued, Payload};
 use serde_json::json;
 use tokio::net::UnixListener;
 use tokio::time::timeout;
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::support::{PATIENCE, Server, eventually, impatient};
 
 /// Pushes one job; that this ends is half of what these tests show.
-async fn push(client: &Client) -> Result<String, EnqueueError> {
+async fn push(client: &Client) -> Result<Enqueued, EnqueueError> {
     let push = client.push(Payload::new("Note", json!([])));
     timeout(PATIENCE, push).await.expect("an answer")
 }
@@ -20,7 +20,7 @@ fn client(url: &str) -> Client {
     Client::new(impatient(url, Duration::from_millis(500)))
 }
 
-fn unavailable(answer: Result<String, EnqueueError>, why: &str) {
+fn unavailable(answer: Result<Enqueued, EnqueueError>, why: &str) {
     match answer {
         Err(EnqueueError::Unavailable(reason)) => assert!(reason.contains(why), "{reason}"),
         other => panic!("{other:?}"),

@@ -59,6 +59,7 @@ mod many_jobs; // jobs that look alike, come from jobs, come in crowds
 mod metrics; // the numbers of each class, as Sidekiq shows them
 mod notices; // what people are told of stuck jobs
 mod odd_queues; // names with every odd character, and ten thousand of them
+mod options; // what a type of job may ask for
 mod outage; // the first one back leaves the others alone
 mod queue_lists; // QUEUES as Resque reads it
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
@@ -67,6 +68,7 @@ mod remote; // quiet, list, and commands through Redis
 mod secrets; // user and password in the URL
 mod shared_writes;
 mod sidekiq_web; // Sidekiq's own pages and buttons, in a browser
+mod status; // how far a job is, by its jid
 mod stops; // TERM: short jobs finish, long ones go back
 mod storm; // all the ways a process can end, at once
 mod stuck; // the stuck-worker script of Sidekiq's operators, and our answer to it

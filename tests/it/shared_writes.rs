@@ -9,7 +9,7 @@ use std::time::UNIX_EPOCH;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use redis::AsyncCommands;
-use roustabout::engine::{Client, EnqueueError, Payload};
+use roustabout::engine::{Client, EnqueueError, Enqueued, Payload};
 use serde_json::json;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
@@ -49,7 +49,8 @@ async fn many_at_once_cost_few_commands() {
         }
         jids
     });
-    let jids: HashSet<String> = join_all(producers).await.into_iter().flatten().collect();
+    let jids: HashSet<String> =
+        join_all(producers).await.into_iter().flatten().map(String::from).collect();
     let jobs: Vec<String> = server.connect().await.lrange("queue:default", 0, -1).await.unwrap();
     assert_eq!((jids.len(), jobs.len()), (1_280, 1_280));
     let there = jobs.iter().map(|job| Payload::parse(job.as_bytes()).unwrap().jid());
@@ -68,8 +69,8 @@ async fn each_hears_of_its_own() {
         let jobs = [note("default"), note("bad"), in_an_hour()];
         join_all(jobs.map(|job| client.push(job))).await
     };
-    let fine = |answer: &Result<String, EnqueueError>| answer.is_ok();
-    let refused = |answer: &Result<String, EnqueueError>| match answer {
+    let fine = |answer: &Result<Enqueued, EnqueueError>| answer.is_ok();
+    let refused = |answer: &Result<Enqueued, EnqueueError>| match answer {
         Err(EnqueueError::Unavailable(reason)) => reason.contains("WRONGTYPE"),
         _ => false,
     };

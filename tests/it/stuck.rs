@@ -45,7 +45,7 @@ async fn hanging(server: &Server) -> (Child, String) {
     let child = Setup { grace: Duration::from_secs(1), ..Setup::new(server) }.start();
     let jid = client(server).enqueue(Gate { name: "hung".into() }).await.unwrap();
     notes(server, "start hung").await;
-    (child, jid)
+    (child, jid.into())
 }
 
 /// It stopped as one that was asked to, and the job runs elsewhere, to its end.

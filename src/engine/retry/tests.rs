@@ -6,14 +6,14 @@ const NOW: f64 = 1_700_000_000.0;
 
 fn fate(raw: &str, rule: Option<Retry>, class: &'static str) -> Fate {
     let failure = Failure::new(class, "boom");
-    failed(raw.as_bytes(), "q", rule, &failure, &Moment { now: NOW, dice: 0.0 })
+    failed(raw.as_bytes(), "q", rule.map(Rule::from), &failure, &Moment { now: NOW, dice: 0.0 })
 }
 
 fn name(fate: &Fate) -> &'static str {
     match fate {
         Fate::Retry { .. } => "retry",
-        Fate::Dead { .. } => "dead",
-        Fate::Discard => "discard",
+        Fate::Dead { payload: Some(_), .. } => "dead",
+        Fate::Dead { payload: None, .. } => "discard",
         _ => "other",
     }
 }

@@ -28,9 +28,8 @@ pub fn unpack(packed: &[u8]) -> io::Result<String> {
 pub async fn create(redis: &Redis, jid: &str, packed: &[u8], total: u64) -> RedisResult<()> {
     let mut pipe = redis::pipe();
     pipe.cmd("SET").arg(body_key(jid)).arg(packed).arg("EX").arg(KEPT_SECONDS).ignore();
-    pipe.cmd("HSET").arg(import_key(jid)).arg(&[("state", "queued")]).arg("total").arg(total);
-    let now = redis.now() as u64;
-    pipe.arg("created_at").arg(now).arg("updated_at").arg(now).ignore();
+    pipe.cmd("HSET").arg(import_key(jid)).arg("total").arg(total);
+    pipe.arg("created_at").arg(redis.now() as u64).ignore();
     pipe.cmd("EXPIRE").arg(import_key(jid)).arg(KEPT_SECONDS).ignore();
     redis.pipe(&pipe).await
 }

@@ -2,11 +2,13 @@
 //!
 //! | key | what |
 //! |---|---|
-//! | `roustabout:import:JID` | hash: how far the import is |
+//! | `roustabout:import:JID` | hash: what is known of it from the upload on |
 //! | `roustabout:import:JID:body` | the uploaded file, compressed; gone when the import has ended |
 //! | `roustabout:import:JID:rejected` | hash: line → reason |
 //! | `roustabout:records` | hash: key → import time and the row as JSON |
 //! | `roustabout:records:keys` | the keys in order |
+//!
+//! How far an import is the engine keeps, as the status of its job.
 
 pub mod body;
 pub mod records;
@@ -15,9 +17,10 @@ use std::collections::HashMap;
 use std::str::FromStr;
 
 use redis::RedisResult;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::engine::{Redis, is_dead};
+use crate::app::App;
+use crate::engine::{State as JobState, Status, is_dead};
 
 /// How long bodies, results and records are kept: 7 days.
 pub const KEPT_SECONDS: u64 = 7 * 24 * 60 * 60;
@@ -26,13 +29,12 @@ pub const KEPT_SECONDS: u64 = 7 * 24 * 60 * 60;
 pub const REJECTIONS_KEPT: u64 = 1000;
 
 /// Where an import is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Stored, and no worker has begun.
-    #[default]
+    /// Stored, and no worker has it.
     Queued,
-    /// Begun; interrupted ones stay in this state.
+    /// A worker has it, or will try it again.
     Running,
     /// Every row was looked at.
     Done,
@@ -41,13 +43,12 @@ pub enum State {
 }
 
 impl State {
-    /// The word in Redis and in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            State::Queued => "queued",
-            State::Running => "running",
-            State::Done => "done",
-            State::Failed => "failed",
+    fn of(job: JobState) -> State {
+        match job {
+            JobState::Queued => State::Queued,
+            JobState::Running | JobState::Retrying => State::Running,
+            JobState::Done => State::Done,
+            JobState::Dead => State::Failed,
         }
     }
 
@@ -55,6 +56,15 @@ impl State {
     pub fn is_final(self) -> bool {
         matches!(self, State::Done | State::Failed)
     }
+}
+
+/// What the job of an import tells beside its progress.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Rows taken as records so far.
+    pub accepted: u64,
+    /// How often a stop or a crash interrupted it.
+    pub interruptions: u64,
 }
 
 /// An import as the HTTP side shows it.
@@ -101,7 +111,7 @@ fn rejected_key(jid: &str) -> String {
 }
 
 /// Reads an import; `None` if there is none, or none any more.
-pub async fn load(redis: &Redis, jid: &str) -> RedisResult<Option<Import>> {
+pub async fn load(app: &App, jid: &str) -> RedisResult<Option<Import>> {
     // Anything else could name a key of another kind.
     if jid.is_empty()
         || !jid.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
@@ -111,65 +121,39 @@ pub async fn load(redis: &Redis, jid: &str) -> RedisResult<Option<Import>> {
     let mut pipe = redis::pipe();
     pipe.cmd("HGETALL").arg(import_key(jid)).cmd("HGETALL").arg(rejected_key(jid));
     let (fields, rejected): (HashMap<String, String>, HashMap<u64, String>) =
-        redis.pipe(&pipe).await?;
+        app.redis.pipe(&pipe).await?;
     if fields.is_empty() {
         return Ok(None);
     }
+    let status = app.jobs.status(jid).await?;
+    let (processed, _) = status.as_ref().and_then(|status| status.progress).unwrap_or_default();
+    let outcome = status.as_ref().and_then(Status::result::<Outcome>).unwrap_or_default();
     let mut rejected: Vec<Rejection> =
         rejected.into_iter().map(|(line, reason)| Rejection { line, reason }).collect();
     rejected.sort();
     Ok(Some(Import {
         jid: jid.to_owned(),
-        state: state(&fields),
-        processed: field(&fields, "processed"),
+        state: status.map_or(State::Queued, |status| State::of(status.state)),
+        processed,
         total: field(&fields, "total"),
-        accepted: field(&fields, "accepted"),
+        accepted: outcome.accepted,
         rejected,
-        interruptions: field(&fields, "interruptions"),
+        interruptions: outcome.interruptions,
         created_at: field(&fields, "created_at"),
     }))
 }
 
-/// The same, but an import whose job is dead counts as failed, whoever buried it: the job itself
-/// cannot tell when its process dies with it again and again.
-pub async fn load_settled(redis: &Redis, jid: &str) -> RedisResult<Option<Import>> {
-    let import = load(redis, jid).await?;
-    match &import {
-        Some(known) if !known.state.is_final() && is_dead(redis, jid).await? => {
-            update(redis, jid, &[("state", State::Failed.as_str().into())]).await?;
-            load(redis, jid).await
+/// The same, but an import whose job lies in the dead set counts as failed, whoever put it there:
+/// somebody may have done so by hand, on one of Sidekiq's pages.
+pub async fn load_settled(app: &App, jid: &str) -> RedisResult<Option<Import>> {
+    match load(app, jid).await? {
+        Some(import) if !import.state.is_final() && is_dead(&app.redis, jid).await? => {
+            Ok(Some(Import { state: State::Failed, ..import }))
         }
-        _ => Ok(import),
+        import => Ok(import),
     }
-}
-
-fn state(fields: &HashMap<String, String>) -> State {
-    let word = fields.get("state").map(String::as_str);
-    let known = [State::Running, State::Done, State::Failed];
-    known.into_iter().find(|state| Some(state.as_str()) == word).unwrap_or_default()
 }
 
 fn field<T: FromStr + Default>(fields: &HashMap<String, String>, name: &str) -> T {
     fields.get(name).and_then(|value| value.parse().ok()).unwrap_or_default()
-}
-
-/// KEYS the import; ARGV seconds to keep it, then fields and values. Returns 1 if they were
-/// written.
-///
-/// `done` is final: a worker that was frozen while another finished its import must not set it
-/// back. And nothing is written without an expiry, so that a job that comes after its import has
-/// gone leaves nothing for ever.
-const UPDATE: &str = "if redis.call('HGET', KEYS[1], 'state') == 'done' then return 0 end \
-                      redis.call('HSET', KEYS[1], unpack(ARGV, 2)) \
-                      redis.call('EXPIRE', KEYS[1], ARGV[1]) \
-                      return 1";
-
-/// Writes fields of an import that is not done yet.
-pub async fn update(redis: &Redis, jid: &str, fields: &[(&str, String)]) -> RedisResult<()> {
-    let mut command = redis::cmd("EVAL");
-    command.arg(UPDATE).arg(1).arg(import_key(jid)).arg(KEPT_SECONDS);
-    for (name, value) in fields {
-        command.arg(name).arg(value);
-    }
-    redis.query(command.arg("updated_at").arg(redis.now() as u64)).await
 }

@@ -37,7 +37,7 @@ async fn entries(server: &Server) -> [String; 3] {
     let later = jobs.enqueue_in(Duration::from_secs(3_600), Waits { text: odd() }).await.unwrap();
     eventually("all are there", async || places(server).await == [1, 1, 1, 0]).await;
     worker.stop().await;
-    [failed, dead, later]
+    [failed, dead, later].map(String::from)
 }
 
 #[tokio::test]
