@@ -113,10 +113,10 @@ fn the_event_stream_tells_the_same_until_the_end() {
     assert_eq!(web.get("/imports/%ff").status, 404);
 }
 
-/// 60,000 rows, every hundredth bad, keys used several times over.
+/// 120,000 rows, every hundredth bad, keys used several times over.
 fn long_file() -> String {
     let mut file = String::from("id,name,text\r\n");
-    for row in 0..60_000 {
+    for row in 0..120_000 {
         match row % 100 {
             99 => writeln!(file, "{row},too few\r").unwrap(),
             _ => writeln!(file, "{},name {row},\"quoted\r\n{row}\"\r", row % 20_000).unwrap(),
@@ -160,7 +160,7 @@ fn kills_and_stops_in_the_middle_do_not_show_in_the_result() {
         let killed = signals.contains(&"KILL");
         assert_eq!(worker.end().code(), if killed { None } else { Some(0) }, "{signals:?}");
     }
-    assert!(processed() < 60_000, "the file is too short for this machine");
+    assert!(processed() < 120_000, "the file is too short for this machine");
     let _worker = worker(&rough, &[]);
     assert!(outcome(&rough, &web, &jid) == expected, "the result differs");
     assert!(web.get(&format!("/imports/{jid}")).json()["interruptions"].as_u64().unwrap() >= 2);

@@ -43,43 +43,42 @@ impl Job for ImportCsv {
     async fn perform(self, cx: JobContext<App>) -> anyhow::Result<()> {
         let redis = &cx.app.redis;
         let import = store::load(&cx.app, cx.jid()).await?;
-        let cursor = cx.cursor::<Cursor>().await?;
-        let end = match (import, body::load(redis, cx.jid()).await?, cursor) {
-            (Some(import), Some(packed), cursor) => {
-                self.import_rows(&cx, &import, &packed, cursor).await?
+        let counts = match (import, body::load(redis, cx.jid()).await?) {
+            (Some(import), Some(packed)) if !import.ended => {
+                self.import_rows(&cx, &import, packed).await?
             }
+            (Some(import), Some(_)) => (import.processed, import.accepted),
             // It ended, and only the news of that was lost.
-            (Some(import), None, Some(end)) if end.rows == import.total => end,
+            (Some(import), None) if import.ended => return Ok(()),
             _ => {
                 let reason = "the uploaded file is gone (it is kept for 7 days)";
                 return Err(Error::new(Stop::Kill).context(reason));
             }
         };
-        self.tell(&cx, &end).await?;
+        self.tell(&cx, counts).await?;
         // Last: while the file is there, a job that is run again knows that its end may not have
         // been told.
-        Ok(body::delete(redis, cx.jid()).await?)
+        Ok(body::end(redis, cx.jid()).await?)
     }
 }
 
 impl ImportCsv {
+    /// Returns how many rows there were, and how many were taken.
     async fn import_rows(
         &self,
         cx: &JobContext<App>,
         import: &Import,
-        packed: &[u8],
-        cursor: Option<Cursor>,
-    ) -> anyhow::Result<Cursor> {
-        let packed = packed.to_vec();
+        packed: Vec<u8>,
+    ) -> anyhow::Result<(u64, u64)> {
         let text = cx.blocking(move || body::unpack(&packed)).await?;
         let text = text.context("the stored file is damaged")?;
         let table = Table::open(&text, self.key.as_deref()).map_err(|reason| anyhow!(reason))?;
-        let mut cursor = cursor.unwrap_or_else(|| Cursor::start(&table));
+        let mut cursor = cx.cursor().await?.unwrap_or_else(|| Cursor::start(&table));
         show(cx, import, &cursor)?;
         loop {
             let piece = Piece::read(&table, cursor)?;
             if piece.next == cursor {
-                return Ok(cursor);
+                return Ok((cursor.rows, cursor.accepted));
             }
             let (kept, bad) = (&piece.records, &piece.rejections);
             let (redis, since) = (&cx.app.redis, import.created_at);
@@ -95,11 +94,11 @@ impl ImportCsv {
 
     /// Enqueues the webhook, under a jid that is the same every time: a repeat reaches the receiver
     /// as a repeat.
-    async fn tell(&self, cx: &JobContext<App>, end: &Cursor) -> anyhow::Result<()> {
+    async fn tell(&self, cx: &JobContext<App>, counts: (u64, u64)) -> anyhow::Result<()> {
         let Some(url) = self.callback_url.clone() else {
             return Ok(());
         };
-        let webhook = DeliverWebhook { url, event: completed(cx.jid(), end) };
+        let webhook = DeliverWebhook { url, event: completed(cx.jid(), counts) };
         let payload = Payload::of(&webhook)?.with("jid", derived_jid(cx.jid()));
         cx.app.jobs.push(payload).await?;
         Ok(())
@@ -113,16 +112,16 @@ fn show(cx: &JobContext<App>, import: &Import, cursor: &Cursor) -> anyhow::Resul
     cx.result(Outcome { accepted, interruptions: u64::from(cx.interruptions()) })
 }
 
-fn completed(jid: &str, end: &Cursor) -> serde_json::Value {
+fn completed(jid: &str, (rows, accepted): (u64, u64)) -> serde_json::Value {
     json!({
         "type": "import.completed",
         "data": {
             "jid": jid,
             "state": State::Done,
-            "processed": end.rows,
-            "total": end.rows,
-            "accepted": end.accepted,
-            "rejected": end.rejected,
+            "processed": rows,
+            "total": rows,
+            "accepted": accepted,
+            "rejected": rows.saturating_sub(accepted),
         },
     })
 }

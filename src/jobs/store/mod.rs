@@ -84,6 +84,9 @@ pub struct Import {
     pub rejected: Vec<Rejection>,
     /// How often a stop or a crash interrupted it.
     pub interruptions: u64,
+    /// Whether nothing is left to do: its file is gone for that.
+    #[serde(skip)]
+    pub ended: bool,
     /// When it was uploaded, in unix seconds.
     #[serde(skip)]
     pub created_at: u64,
@@ -139,6 +142,7 @@ pub async fn load(app: &App, jid: &str) -> RedisResult<Option<Import>> {
         accepted: outcome.accepted,
         rejected,
         interruptions: outcome.interruptions,
+        ended: fields.contains_key("ended"),
         created_at: field(&fields, "created_at"),
     }))
 }
