@@ -11,6 +11,8 @@ use super::inflight::Inflight;
 use super::keys;
 use super::scripts;
 use super::session::Session;
+use super::status::State;
+use super::track;
 
 /// Deliveries and bytes at most per step.
 const STEP: usize = 500;
@@ -65,12 +67,28 @@ async fn all(
     rest.retain(|delivery| !delivery.left_behind());
     while !rest.is_empty() {
         let step = rest.split_off(rest.len() - step(&rest));
+        await_again(connection, session, &step).await.map_err(|error| (moved, error))?;
         let back = requeue(connection, session, &step).await.map_err(|error| (moved, error))?;
         inflight.remove(step.iter().map(|delivery| delivery.field));
         moved += back;
     }
     leave(connection, session).await.map_err(|error| (moved, error))?;
     Ok(moved)
+}
+
+/// Whoever asks how far they are learns that they wait again. Before they go: afterwards somebody
+/// may have them already.
+async fn await_again(
+    connection: &Connection,
+    session: &Session,
+    step: &[Arc<Delivery>],
+) -> RedisResult<()> {
+    let asked = step.iter().filter(|delivery| delivery.status_for().is_some());
+    let asked: Vec<Arc<Delivery>> = asked.cloned().collect();
+    match asked.is_empty() {
+        true => Ok(()),
+        false => track::write(connection, session, &asked, State::Queued).await,
+    }
 }
 
 /// How many, from the newest on, go into one step.

@@ -19,7 +19,7 @@
 //! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `backtrace` `retry` `status` `delivery` `inflight` `tracker` `address` `gauge` `wakes` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `context` `middleware` `death` `job` `batch` `pushing` `pushes` `client` `backlog` `buffered` `notice` `inspect` |
-//! | one verb each | `suspects` `finish` `fetch` `giveback` `watchdog` `heartbeat` `reaper` `poller` `track` `cron` |
+//! | one verb each | `suspects` `finish` `fetch` `track` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
 //! | one job; all of them; the process | `registry` `outcome` `processor` `intake` `parts` `worker` |
 
 mod active_job;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use redis::RedisResult;
 use tokio::time::sleep;
 
+use super::connection::Connection;
 use super::delivery::Delivery;
 use super::keys;
 use super::scripts;
@@ -25,7 +26,7 @@ pub(crate) async fn run(session: Arc<Session>) {
             session.tracker.news().await;
             continue;
         }
-        match write(&session, &changed).await {
+        match running(&session, &changed).await {
             Ok(()) => refusals.passed(),
             Err(error) => {
                 changed.iter().for_each(|delivery| session.tracker.note(delivery));
@@ -36,13 +37,24 @@ pub(crate) async fn run(session: Arc<Session>) {
     }
 }
 
-async fn write(session: &Session, changed: &[Arc<Delivery>]) -> RedisResult<()> {
+async fn running(session: &Session, changed: &[Arc<Delivery>]) -> RedisResult<()> {
+    let connection = session.redis.connection().await?;
+    write(&connection, session, changed, State::Running).await
+}
+
+/// Writes that they are in this state, and what else they have to tell.
+pub(crate) async fn write(
+    connection: &Connection,
+    session: &Session,
+    changed: &[Arc<Delivery>],
+    state: State,
+) -> RedisResult<()> {
     let now = session.redis.clock().now();
     let mut script = scripts::TRACK.prepare_invoke();
     script.arg(&session.inflight_key);
     for delivery in changed {
         let Some(status_for) = delivery.status_for() else { continue };
-        let report = Report { state: State::Running, draft: delivery.draft() };
+        let report = Report { state, draft: delivery.draft() };
         let fields = fields(report, now);
         script.arg(delivery.name()).arg(keys::status(delivery.jid())).arg(status_for);
         script.arg(2 * fields.len());
@@ -50,5 +62,5 @@ async fn write(session: &Session, changed: &[Arc<Delivery>]) -> RedisResult<()> 
             script.arg(name).arg(value);
         }
     }
-    session.redis.connection().await?.run(&script).await
+    connection.run(&script).await
 }

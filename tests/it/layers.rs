@@ -63,12 +63,12 @@ const GROUND_UP: &[&str] = &[
     "suspects",
     "finish",
     "fetch",
+    "track",
     "giveback",
     "watchdog",
     "heartbeat",
     "reaper",
     "poller",
-    "track",
     "cron", // one verb each
     "registry",
     "outcome",

@@ -38,10 +38,11 @@ impl Job for Count {
         match &*self.end {
             "fails" => anyhow::bail!("no luck"),
             "snoozes" => anyhow::bail!(Stop::Snooze(HOUR)),
-            "waits" => {
+            "leaves" => {
                 cx.stopped().await;
                 anyhow::bail!(Stop::Interrupted)
             }
+            "stays" => std::future::pending().await,
             _ => cx.result(("counted", 200_000)),
         }
     }
@@ -102,14 +103,17 @@ async fn from_the_enqueue_to_the_end() {
     let dead = reaches(&client, &fails, State::Dead).await;
     assert_eq!((dead.error.as_deref(), dead.state.is_final()), (Some("no luck"), true));
 
-    let waits = client.enqueue(count("waits")).await.unwrap();
-    reaches(&client, &waits, State::Running).await;
-    GO_ON.notify_one();
-    worker.stop().await; // it is interrupted, and waits in its queue
-    assert_eq!(status(&client, &waits).await.state, State::Queued);
-    let worker = Running::start(brisk(), server.redis(), registry());
-    reaches(&client, &waits, State::Running).await;
     worker.stop().await;
+
+    for end in ["leaves", "stays"] {
+        let worker = Running::start(brisk(), server.redis(), registry());
+        let back = client.enqueue(count(end)).await.unwrap();
+        reaches(&client, &back, State::Running).await;
+        GO_ON.notify_one();
+        worker.stop().await; // it is interrupted, or aborted, and waits in its queue
+        assert_eq!(status(&client, &back).await.state, State::Queued, "{end}");
+        let () = connection.del("queue:default").await.unwrap();
+    }
 }
 
 #[tokio::test]
