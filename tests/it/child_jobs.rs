@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use redis::{FromRedisValue, cmd};
-use roustabout::engine::{JobContext, Redis};
+use roustabout::engine::{Death, Job, JobContext, Payload, Redis};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Ledger;
@@ -52,6 +52,27 @@ impl Book {
     }
 }
 
+/// Kills its process. There is one at a time, somebody asks how far it is, and it leaves a note to
+/// be written when it is buried.
+#[derive(Serialize, Deserialize)]
+pub struct Killer {}
+
+impl Job for Killer {
+    type App = Book;
+    const CLASS: &'static str = "Killer";
+    const UNIQUE_FOR: Option<Duration> = Some(Duration::from_secs(3_600));
+    const STATUS_FOR: Option<Duration> = Some(Duration::from_secs(3_600));
+
+    fn on_death(self, death: &Death) -> Option<Payload> {
+        Payload::of(&Note { name: format!("will: {}", death.error_class) }).ok()
+    }
+
+    async fn perform(self, cx: JobContext<Book>) -> anyhow::Result<()> {
+        cx.app.note("killer".into()).await?;
+        std::process::abort()
+    }
+}
+
 macro_rules! jobs {
     ($($name:ident { $($field:ident: $type:ty),* } |$this:ident, $cx:ident| $body:block)*) => {$(
         #[derive(Serialize, Deserialize)]
@@ -96,11 +117,6 @@ jobs! {
     Nap { millis: u64 } |this, _cx| {
         tokio::time::sleep(Duration::from_millis(this.millis)).await;
         Ok(())
-    }
-    // kills its process
-    Killer {} |_this, cx| {
-        cx.app.note("killer".into()).await?;
-        std::process::abort()
     }
     // never gives its thread back
     Block {} |_this, _cx| {

@@ -4,6 +4,7 @@
 use crate::child::{Child, Count, Gate, Killer, Note, diary, noted, notes};
 use crate::lost_replies::held;
 use crate::support::{Server, client, eventually};
+use roustabout::engine::{Payload, State};
 
 #[tokio::test]
 async fn nothing_is_lost_through_kills_at_random_moments() {
@@ -96,6 +97,7 @@ async fn poison_is_buried_alone(before: usize) {
     let child = Child::of(&server);
     eventually("it is buried", async || server.query::<u32>("ZCARD dead").await > 0).await;
     notes(&server, "after").await;
+    notes(&server, "will: Poison").await;
     for n in 0..4 {
         notes(&server, &format!("end {n}")).await;
     }
@@ -106,4 +108,8 @@ async fn poison_is_buried_alone(before: usize) {
     assert_eq!(dead.len(), 1, "{dead:?}");
     assert!(dead[0].contains("Killer") && dead[0].contains("\"error_class\":\"Poison\""));
     assert_eq!(server.query::<u32>("EXISTS retry").await, 0);
+    // what it was tied to is settled too
+    let jid: String = Payload::parse(dead[0].as_bytes()).unwrap().jid();
+    assert_eq!(client.status(&jid).await.unwrap().unwrap().state, State::Dead);
+    assert!(!client.enqueue(Killer {}).await.unwrap().existed());
 }
