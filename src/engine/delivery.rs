@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use tracing::Span;
+
 use super::payload::Payload;
 use super::readable::cut;
 
@@ -55,6 +57,7 @@ pub(crate) struct Delivery {
     /// Counts how often its job got a thread and gave it back: odd while it has one.
     polls: AtomicU32,
     shown: OnceLock<String>,
+    span: OnceLock<Span>,
 }
 
 impl Delivery {
@@ -74,6 +77,7 @@ impl Delivery {
             done: AtomicBool::new(false),
             polls: AtomicU32::new(0),
             shown: OnceLock::new(),
+            span: OnceLock::new(),
         })
     }
 
@@ -173,6 +177,15 @@ impl Delivery {
             Err(_) => "{}".to_owned(), // about to be buried
         };
         Cow::from(self.shown.get_or_init(short))
+    }
+
+    /// Where what is said about its run belongs.
+    pub(crate) fn log_within(&self, span: &Span) {
+        let _ = self.span.set(span.clone());
+    }
+
+    pub(crate) fn span(&self) -> Option<&Span> {
+        self.span.get()
     }
 
     /// Which poll it is in, if its job has a thread at this moment.

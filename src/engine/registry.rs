@@ -34,10 +34,11 @@ pub(crate) struct Handler {
     pub(crate) retry: Retry,
     pub(crate) timeout: Option<Duration>,
     pub(crate) tally: Arc<Tally>,
-    start: Box<Start>,
+    pub(crate) start: Arc<Start>,
 }
 
-type Start = dyn Fn(Arc<Run>, &str) -> Result<Performing, serde_json::Error> + Send + Sync;
+pub(crate) type Start =
+    dyn Fn(Arc<Run>, &str) -> Result<Performing, serde_json::Error> + Send + Sync;
 pub(crate) type Performing = BoxFuture<'static, anyhow::Result<()>>;
 
 impl<A: Clone + Send + Sync + 'static> Registry<A> {
@@ -57,7 +58,7 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
             let job: J = decode(args)?;
             Ok(Box::pin(job.perform(JobContext::new(app.clone(), run))))
         };
-        let start = Box::new(start);
+        let start = Arc::new(start);
         let (queue, retry, timeout) = (J::QUEUE, J::RETRY, J::TIMEOUT);
         let handler = Handler { queue, retry, timeout, tally: Arc::default(), start };
         let twice = self.handlers.by_class.insert(J::CLASS, handler).is_some();
