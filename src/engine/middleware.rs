@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tracing::Span;
 
@@ -47,6 +48,11 @@ impl Call {
     /// earlier middleware has put in its place. Read anew at each call; `None` if it is none.
     pub fn payload(&self) -> Option<Payload> {
         self.replaced.clone().or_else(|| Payload::parse(&self.run.delivery.raw).ok())
+    }
+
+    /// A field of the payload as a type; `None` if it is absent or something else.
+    pub fn get<T: DeserializeOwned>(&self, field: &str) -> Option<T> {
+        self.payload()?.get(field)
     }
 
     /// Puts another payload in the place of the stored one, for the rest of this run: the job gets

@@ -263,6 +263,7 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let aborted = self.processor.aborting.load(Ordering::Acquire);
         if !self.delivery.finished() && !aborted {
+            let _within = self.delivery.span().map(Span::enter);
             let failure = Failure::new(retry::PANIC, "the job panicked while it was dropped");
             let handler = self.processor.handlers.get(self.delivery.class());
             let known = handler.map(|handler| Known { handler, took: Duration::ZERO });

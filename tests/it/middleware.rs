@@ -194,7 +194,7 @@ async fn a_field_travels_over_failure_and_retry() {
     let seen = diary.clone();
     let worker = Worker::new(brisk(), server.redis(), registry);
     let worker = worker.middleware(move |call: Call, next: Next| {
-        let tenant = call.payload().map(|payload| text(&payload, "tenant")).unwrap_or_default();
+        let tenant: String = call.get("tenant").unwrap_or_default();
         seen.note(format!("run {} of {tenant}", call.attempt()));
         // not stored: the second run finds what the first one found
         let payload = call.payload().map(|payload| payload.with("tenant", "nobody"));
