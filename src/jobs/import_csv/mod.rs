@@ -106,7 +106,10 @@ impl ImportCsv {
         }
         let mut end = counts(&cursor).to_vec();
         end.push(("state", State::Done.as_str().into()));
-        Ok(store::update(redis, cx.jid(), &end).await?)
+        store::update(redis, cx.jid(), &end).await?;
+        let Cursor { accepted, rows, .. } = cursor;
+        tracing::info!(job.jid = cx.jid(), "imported {accepted} of {rows} rows");
+        Ok(())
     }
 
     /// Enqueues the webhook, under a jid that is the same every time: a repeat reaches the receiver
