@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use crate::engine::{Client, Redis};
+use crate::trace;
 use crate::webhooks::Webhooks;
 
 /// Built once in a process, cloned into every job and request.
@@ -22,6 +23,7 @@ impl App {
     pub fn new(config: &Config) -> anyhow::Result<App> {
         let redis = Redis::connect(config.redis.clone());
         let webhooks = Webhooks::new(config.webhook_key.clone(), config.webhook_allow_private)?;
-        Ok(App { jobs: Client::new(redis.clone()), redis, webhooks })
+        let jobs = Client::new(redis.clone()).middleware(trace::enqueue);
+        Ok(App { jobs, redis, webhooks })
     }
 }

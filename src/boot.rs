@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -29,6 +30,15 @@ pub fn read<A: Parser>(program: &str) -> Result<(A, Config), ExitCode> {
         Ok(config) => Ok((arguments, config)),
         Err(line) => Err(failure(program, &line)),
     }
+}
+
+/// Runs a program's future. What blocks a thread when that has ended does not hold up the exit.
+pub fn run<T>(main: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("no runtime: {error}"))?;
+    let ended = runtime.block_on(main);
+    // Blocking code cannot be aborted, and dropping a runtime would wait for it.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    ended
 }
 
 /// The exit code of a program that ran: the one it chose, or that of a failure.

@@ -38,6 +38,8 @@ pub struct Config {
     pub stall_timeout: Option<Duration>,
     /// The resident memory, in MiB, above which a worker makes room for a fresh one.
     pub memory_limit: Option<u64>,
+    /// Whether `web` runs a worker as a part of itself.
+    pub embedded: bool,
     /// The bearer token of the sample endpoints; without one they answer only this machine.
     pub api_token: Option<String>,
     /// Where notices about stuck jobs go.
@@ -68,6 +70,7 @@ struct Raw {
     job_timeout: Option<String>,
     stall_timeout: Option<String>,
     memory_limit_mb: Option<String>,
+    worker_embedded: Option<String>,
     api_token: Option<String>,
     stuck_job_webhook: Option<String>,
     heroku_release_version: Option<String>,
@@ -82,10 +85,9 @@ struct Raw {
 
 /// Known, but without effect in this build. Refused by name: a setting that is silently ignored is
 /// worse.
-const NOT_YET: [&str; 6] = [
+const NOT_YET: [&str; 5] = [
     "QUEUE_LIMITS",
     "WORKER_HEALTH_PORT",
-    "WORKER_EMBEDDED",
     "HIREFIRE_TOKEN",
     "DASHBOARD_USER",
     "DASHBOARD_PASSWORD",
@@ -125,6 +127,7 @@ impl Config {
             job_timeout: limit("JOB_TIMEOUT", raw.job_timeout, 1800)?,
             stall_timeout: limit("STALL_TIMEOUT", raw.stall_timeout, 60)?,
             memory_limit: mebibytes("MEMORY_LIMIT_MB", raw.memory_limit_mb)?,
+            embedded: flag("WORKER_EMBEDDED", raw.worker_embedded)?,
             api_token: raw.api_token.map(api_token).transpose()?,
             stuck_job_webhook: address("STUCK_JOB_WEBHOOK", raw.stuck_job_webhook)?,
             release: release([

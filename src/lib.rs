@@ -17,4 +17,6 @@ pub mod routes;
 pub mod supervision;
 pub mod terminal;
 pub mod text;
+pub mod trace;
 pub mod webhooks;
+pub mod work;

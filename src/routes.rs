@@ -15,7 +15,7 @@ use std::time::Duration;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{HeaderValue, header};
-use axum::middleware::{from_fn_with_state, map_response};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -26,6 +26,7 @@ use serde_json::value::RawValue;
 use crate::app::App;
 use crate::engine::Lifecycle;
 use crate::jobs::store::{self, Import, records};
+use crate::trace;
 use error::Error;
 
 pub use server::{GRACE, bind, serve};
@@ -58,6 +59,7 @@ pub fn router(web: Web) -> Router {
         .fallback(async || Error::not_found("there is nothing here"))
         .method_not_allowed_fallback(async || Error::method())
         .layer(map_response(harden))
+        .layer(from_fn(trace::request))
         .with_state(web)
 }
 

@@ -31,6 +31,8 @@ pub enum Service {
     Worker(usize),
     /// A web process that listens on this port.
     Web(u16),
+    /// One that is both: the port, and how many jobs.
+    Both(u16, usize),
 }
 
 /// Keeps systemd informed of this process until it ends, if systemd started it; `grace` is what a
@@ -172,7 +174,7 @@ impl Told {
     /// What it has to be told, if anything has changed.
     fn news(&mut self, service: &Service, phase: Phase, pulse: Pulse) -> Option<String> {
         let mut lines = Vec::new();
-        let ready = matches!(service, Service::Web(_)) || pulse.registered;
+        let ready = !matches!(service, Service::Worker(_)) || pulse.registered;
         if ready && !std::mem::replace(&mut self.ready, true) {
             lines.push("READY=1".to_owned());
         }
@@ -188,11 +190,16 @@ impl Told {
     }
 }
 
-fn status(service: &Service, phase: Phase, Pulse { registered, busy }: Pulse) -> String {
+fn status(service: &Service, phase: Phase, pulse: Pulse) -> String {
+    let Pulse { registered, busy } = pulse;
     let places = match (service, phase) {
         (Service::Web(_), Phase::Stopping) => return "finishing the requests in progress".into(),
         (Service::Web(port), _) => return format!("listening on port {port}"),
-        (Service::Worker(places), _) => *places,
+        (Service::Both(port, places), Phase::Running | Phase::Quiet) => {
+            let jobs = status(&Service::Worker(*places), phase, pulse);
+            return format!("listening on port {port}, jobs: {jobs}");
+        }
+        (Service::Worker(places) | Service::Both(_, places), _) => *places,
     };
     let left = match busy {
         0 => "no job left".to_owned(),
@@ -225,7 +232,12 @@ mod tests {
             (Phase::Stopping, true, 2, "stopping, 2 jobs left"),
             (Phase::Stopping, false, 0, "stopping, no job left"),
         ] {
-            assert_eq!(status(&worker, phase, Pulse { registered, busy }), says);
+            let pulse = Pulse { registered, busy };
+            assert_eq!(status(&worker, phase, pulse), says);
+            let both = status(&Service::Both(80, 10), phase, pulse);
+            let serving =
+                if phase == Phase::Stopping { "" } else { "listening on port 80, jobs: " };
+            assert_eq!(both, format!("{serving}{says}"));
         }
     }
 

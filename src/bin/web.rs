@@ -1,15 +1,17 @@
-//! The web process: takes uploads and shows what becomes of them. Jobs run in `worker`.
+//! The web process: takes uploads and shows what becomes of them. Jobs run in `worker`, or, for a
+//! plan with a single process, in here.
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use roustabout::app::App;
-use roustabout::boot;
 use roustabout::config::Config;
-use roustabout::engine::{Lifecycle, Redis};
+use roustabout::engine::{Exit, Lifecycle, Redis, WorkerOptions};
+use roustabout::notices::Notices;
 use roustabout::routes::{self, Web};
 use roustabout::supervision::{self, Service};
+use roustabout::{boot, work};
+use tokio::net::TcpListener;
 
 /// The HTTP side of roustabout.
 #[derive(clap::Parser)]
@@ -22,44 +24,82 @@ PORT (5006), REDIS_URL, API_TOKEN, RUST_LOG and more; the README has the table.
 
 Signals: TERM, INT, HUP, QUIT finish the requests in progress and stop; others are ignored.
 Exit codes: 0 after a stop; 1 bad settings, a port that is in use, or a server that is too old;
-2 bad usage.";
+2 bad usage.
+
+With WORKER_EMBEDDED=true it runs the jobs, too, with the settings of `worker`. Then a stop gives
+requests 25 and jobs SHUTDOWN_TIMEOUT seconds, at the same time; TSTP and USR2 take no new jobs and
+TTIN lists those that run; it also exits 70 and 75 as `worker` does.";
 
 fn main() -> ExitCode {
     match boot::start::<Arguments>("web") {
-        Ok((_, config)) => boot::end("web", run(config).map(|()| 0)),
+        Ok((_, config)) => boot::end("web", run(&config).map(Exit::code)),
         Err(code) => code,
     }
 }
 
-fn run(config: Config) -> Result<(), String> {
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("no runtime: {error}"))?;
-    let served = runtime.block_on(serve(config));
-    // The check of an upload that was cut off must not hold up the exit.
-    runtime.shutdown_timeout(Duration::from_millis(100));
-    served
+fn run(config: &Config) -> Result<Exit, String> {
+    match config.embedded {
+        true => work::run(config, async |notices| serve_and_work(config, notices).await),
+        false => boot::run(serve_alone(config)).map(|()| Exit::Asked),
+    }
 }
 
-async fn serve(config: Config) -> Result<(), String> {
+async fn serve_alone(config: &Config) -> Result<(), String> {
     // First of all: a TERM that comes during the boot must find its handler.
-    let lifecycle = Lifecycle::for_web().map_err(|error| format!("no signal handlers: {error}"))?;
+    let lifecycle = Lifecycle::for_web().map_err(no_handlers)?;
+    let (listener, app) = open(config).await?;
+    supervision::start(Service::Web(config.port), &lifecycle, routes::GRACE);
+    let redis = app.redis.clone();
+    tokio::select! {
+        served = serve(config, listener, app, lifecycle) => served,
+        error = unusable(redis) => Err(error.to_string()),
+    }
+}
+
+/// Both with the same application, and so with one connection for what both send.
+async fn serve_and_work(config: &Config, notices: &Notices) -> Result<Exit, String> {
+    let lifecycle = Lifecycle::for_worker().map_err(no_handlers)?;
+    let (listener, app) = open(config).await?;
+    let grace = routes::GRACE.max(config.shutdown_timeout);
+    supervision::start(Service::Both(config.port, config.concurrency), &lifecycle, grace);
+    let options = WorkerOptions { embedded: true, ..config.worker_options() };
+    // each hears of a stop by itself; and if one ends for a reason of its own, the other shall too
+    let working = async {
+        let worked = work::work(options, app.clone(), lifecycle.clone(), notices).await;
+        lifecycle.stop();
+        worked
+    };
+    let serving = async {
+        let served = serve(config, listener, app.clone(), lifecycle.clone()).await;
+        lifecycle.stop();
+        served
+    };
+    let (served, worked) = tokio::join!(serving, working);
+    served.and(worked)
+}
+
+/// The port first: a platform waits for nothing else.
+async fn open(config: &Config) -> Result<(TcpListener, App), String> {
     let listener = routes::bind(config.port).await.map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => format!("PORT: {} is in use by another process", config.port),
         _ => format!("PORT: cannot listen on {}: {error}", config.port),
     })?;
-    let app = App::new(&config).map_err(|error| error.to_string())?;
-    supervision::start(Service::Web(config.port), &lifecycle, routes::GRACE);
+    let app = App::new(config).map_err(|error| format!("{error:#}"))?;
     tracing::info!("listening on http://localhost:{}", config.port);
-    let web =
-        Web { app, lifecycle: lifecycle.clone(), api_token: config.api_token.map(Into::into) };
-    let redis = web.app.redis.clone();
-    let served = routes::serve(listener, routes::router(web), lifecycle);
-    tokio::select! {
-        served = served => {
-            tracing::info!("stopped");
-            served.map_err(|error| error.to_string())
-        }
-        error = unusable(redis) => Err(error.to_string()),
-    }
+    Ok((listener, app))
+}
+
+async fn serve(
+    config: &Config,
+    listener: TcpListener,
+    app: App,
+    lifecycle: Lifecycle,
+) -> Result<(), String> {
+    let api_token = config.api_token.as_deref().map(Into::into);
+    let web = Web { app, lifecycle: lifecycle.clone(), api_token };
+    let served = routes::serve(listener, routes::router(web), lifecycle).await;
+    tracing::info!("stopped serving");
+    served.map_err(|error| error.to_string())
 }
 
 /// Introduces the server once it is there; ends only with one that can never be used.
@@ -71,4 +111,8 @@ async fn unusable(redis: Redis) -> anyhow::Error {
             std::future::pending().await
         }
     }
+}
+
+fn no_handlers(error: std::io::Error) -> String {
+    format!("no signal handlers: {error}")
 }

@@ -3,15 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use roustabout::app::App;
 use roustabout::config::Config;
-use roustabout::engine::{Exit, Lifecycle, Worker};
+use roustabout::engine::{Exit, Lifecycle};
 use roustabout::notices::Notices;
 use roustabout::pidfile::Pidfile;
 use roustabout::supervision::{self, Service};
-use roustabout::{boot, jobs};
+use roustabout::{boot, work};
 
 /// Runs the background jobs of roustabout.
 #[derive(clap::Parser)]
@@ -44,38 +43,26 @@ fn main() -> ExitCode {
 
 fn run(config: Config, pidfile: Option<&Path>) -> Result<Exit, String> {
     let pidfile = pidfile.map(Pidfile::claim).transpose()?.map(Arc::new);
-    let ended = run_jobs(config, pidfile.clone());
+    let held = pidfile.clone();
+    let ended = work::run(&config, async |notices| run_jobs(&config, held, notices).await);
     if let Some(pidfile) = pidfile {
         pidfile.remove();
     }
     ended
 }
 
-fn run_jobs(config: Config, pidfile: Option<Arc<Pidfile>>) -> Result<Exit, String> {
-    let runtime = tokio::runtime::Runtime::new().map_err(|error| format!("no runtime: {error}"))?;
-    let notices = Notices::start(&config).map_err(|error| format!("no notices: {error:#}"))?;
-    let worked = runtime.block_on(work(config, pidfile, notices.clone()));
-    // Blocking code cannot be aborted, and dropping a runtime would wait for it.
-    runtime.shutdown_timeout(Duration::from_millis(100));
-    if let Ok(exit) = &worked {
-        notices.end(*exit);
-    }
-    worked.map_err(|error| format!("{error:#}"))
-}
-
-async fn work(
-    config: Config,
+async fn run_jobs(
+    config: &Config,
     pidfile: Option<Arc<Pidfile>>,
-    notices: Notices,
-) -> anyhow::Result<Exit> {
+    notices: &Notices,
+) -> Result<Exit, String> {
     // First of all: a TERM that comes during the boot must find its handler.
-    let lifecycle = Lifecycle::for_worker()?;
+    let lifecycle =
+        Lifecycle::for_worker().map_err(|error| format!("no signal handlers: {error}"))?;
     supervision::start(Service::Worker(config.concurrency), &lifecycle, config.shutdown_timeout);
     if let Some(pidfile) = pidfile {
         pidfile.follow(&lifecycle);
     }
-    notices.follow(&lifecycle);
-    let app = App::new(&config)?;
-    let worker = Worker::new(config.worker_options(), app.redis.clone(), jobs::registry(app));
-    worker.notices(move |notice| notices.tell(notice)).run(lifecycle).await
+    let app = App::new(config).map_err(|error| format!("{error:#}"))?;
+    work::work(config.worker_options(), app, lifecycle, notices).await
 }

@@ -20,7 +20,7 @@ fn an_empty_environment_gives_the_documented_defaults() {
     assert_eq!(config.log_format, LogFormat::Text);
     assert!(config.api_token.is_none() && config.webhook_key.is_none());
     assert!(config.stuck_job_webhook.is_none() && config.release.is_none());
-    assert!(!config.webhook_allow_private && !config.dyno);
+    assert!(!config.webhook_allow_private && !config.embedded && !config.dyno);
 }
 
 #[test]
@@ -66,6 +66,15 @@ fn good_values_are_taken() {
 }
 
 #[test]
+fn a_flag_is_a_word_or_a_digit() {
+    for (value, set) in [("true", true), ("1", true), ("false", false), ("0", false), ("", false)] {
+        let config =
+            config(&[("WORKER_EMBEDDED", value), ("WEBHOOK_ALLOW_PRIVATE", value)]).unwrap();
+        assert_eq!((config.embedded, config.webhook_allow_private), (set, set), "{value:?}");
+    }
+}
+
+#[test]
 fn a_bad_value_is_one_line_that_names_the_variable_and_hides_the_value() {
     for (name, value) in [
         ("PORT", "0"),
@@ -80,6 +89,7 @@ fn a_bad_value_is_one_line_that_names_the_variable_and_hides_the_value() {
         ("MEMORY_LIMIT_MB", "0"),
         ("LOG_FORMAT", "s3cret"),
         ("WEBHOOK_ALLOW_PRIVATE", "yes"),
+        ("WORKER_EMBEDDED", "2"),
         ("STUCK_JOB_WEBHOOK", "s3cret"),
         ("STUCK_JOB_WEBHOOK", "ftp://s3cret/"),
         ("WEBHOOK_SECRET", "whsec_s3cret!"),

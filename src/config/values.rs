@@ -29,9 +29,9 @@ pub(super) fn log_format(value: Option<String>) -> Result<LogFormat, String> {
 
 pub(super) fn flag(name: &str, value: Option<String>) -> Result<bool, String> {
     match value.as_deref() {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => Err(format!("{name} accepts true or false")),
+        None | Some("false" | "0") => Ok(false),
+        Some("true" | "1") => Ok(true),
+        Some(_) => Err(format!("{name} accepts true or false, 1 or 0")),
     }
 }
 

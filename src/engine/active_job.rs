@@ -18,7 +18,7 @@ const WRAPPERS: [&str; 2] = [WRAPPER, "Sidekiq::ActiveJob::Wrapper"];
 /// What the names of marks begin with.
 const MARK: &str = "_aj_";
 
-type Arguments<'a> = Result<Cow<'a, str>, serde_json::Error>;
+pub(crate) type Arguments<'a> = Result<Cow<'a, str>, serde_json::Error>;
 
 /// The class that a handler is registered for, and its arguments: of a wrapped job its own.
 pub(crate) fn opened<'a>(head: &Head<'a>) -> (Cow<'a, str>, Arguments<'a>) {

@@ -66,8 +66,15 @@ impl Client {
     }
 
     /// Adds middleware: `async fn(payload, next) -> Result<Payload, EnqueueError>`. It may add
-    /// fields, replace the payload, or refuse it with an error. The last one added is the
+    /// fields, replace the payload, or refuse it with an error (one refusal among many enqueues
+    /// none of them); what it returns is what is checked and pushed. The last one added is the
     /// innermost.
+    ///
+    /// Every push of this client passes it once, also those of jobs and of [`Buffered`]. A job
+    /// that comes due, is tried again or goes back to its queue is not pushed anew; cron lines
+    /// have no client.
+    ///
+    /// [`Buffered`]: super::Buffered
     pub fn middleware<F, Fut>(mut self, middleware: F) -> Client
     where
         F: Fn(Payload, PushNext) -> Fut + Send + Sync + 'static,

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
+use tracing::Span;
+
 use super::payload::Payload;
 use super::readable::cut;
 use super::status::Draft;
@@ -70,6 +72,7 @@ pub(crate) struct Delivery {
     draft: Mutex<Option<Box<Draft>>>,
     /// It is among those of which there is news.
     noted: AtomicBool,
+    span: OnceLock<Span>,
 }
 
 impl Delivery {
@@ -91,6 +94,7 @@ impl Delivery {
             shown: OnceLock::new(),
             draft: Mutex::new(None),
             noted: AtomicBool::new(false),
+            span: OnceLock::new(),
         })
     }
 
@@ -190,6 +194,15 @@ impl Delivery {
             Err(_) => "{}".to_owned(), // about to be buried
         };
         Cow::from(self.shown.get_or_init(short))
+    }
+
+    /// Where what is said about its run belongs.
+    pub(crate) fn log_within(&self, span: &Span) {
+        let _ = self.span.set(span.clone());
+    }
+
+    pub(crate) fn span(&self) -> Option<&Span> {
+        self.span.get()
     }
 
     /// Which poll it is in, if its job has a thread at this moment.

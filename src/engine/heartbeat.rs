@@ -227,6 +227,16 @@ impl Beats<'_> {
         TokioInstant::now() + pause.min(2 * self.heartbeat.every)
     }
 
+    /// Who sends these means a worker. One that is part of a web process only tells what it does,
+    /// as Sidekiq's does; its API knows and offers no more.
+    fn obey(&self, name: &str) {
+        if self.heartbeat.session.process.embedded && name != "TTIN" {
+            tracing::warn!(command = name, "remote command ignored: this worker is part of `web`");
+            return;
+        }
+        self.heartbeat.lifecycle.command(name);
+    }
+
     /// Returns whether the server will tell of the next ones.
     async fn pop_commands(&mut self) -> RedisResult<bool> {
         let key = keys::signals(self.heartbeat.session.identity());
@@ -237,7 +247,7 @@ impl Beats<'_> {
         loop {
             let (names, more): (Option<Vec<String>>, bool) = connection.pipe(&look).await?;
             for name in names.unwrap_or_default() {
-                self.heartbeat.lifecycle.command(&name);
+                self.obey(&name);
             }
             if !more {
                 let own = self.redis.at_hand();

@@ -84,7 +84,7 @@ impl Lifecycle {
         Lifecycle { phase, pulse, exit, dump, last_acts }
     }
 
-    /// A worker's: TERM, INT, HUP and QUIT stop, TSTP and USR2 quiet, TTIN lists the running
+    /// A worker's, also if it is a part of a web process: TERM, INT, HUP and QUIT stop, TSTP and USR2 quiet, TTIN lists the running
     /// jobs. Repeats change nothing: platforms and local runners do send them twice. QUIT and USR2
     /// are Resque's words for it. USR1 meant two things to two systems (be quiet, abort the job):
     /// it is ignored, aloud. Call it first of all; an error if the handlers cannot be installed.

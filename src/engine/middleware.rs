@@ -1,10 +1,13 @@
 //! Code around every job: around its run in the worker, around its way to Redis in the client.
-//! One chain serves both, in the manner of axum's `from_fn`.
+//! One chain serves both, in the manner of axum's `from_fn`. `docs/middleware.md` is for authors.
 
 use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tracing::Span;
 
 use super::context::Run;
 use super::payload::Payload;
@@ -12,11 +15,13 @@ use super::payload::Payload;
 /// A run of a job, as worker middleware sees it.
 pub struct Call {
     run: Arc<Run>,
+    /// What stands in for the stored payload.
+    replaced: Option<Payload>,
 }
 
 impl Call {
     pub(crate) fn new(run: Arc<Run>) -> Call {
-        Call { run }
+        Call { run, replaced: None }
     }
 
     /// The job's class.
@@ -39,10 +44,43 @@ impl Call {
         self.run.attempt
     }
 
-    /// The whole payload, with whatever fields other middleware put there. Read anew at each
-    /// call; `None` if it is none.
+    /// The whole payload, with whatever fields the client's middleware put there, or what
+    /// earlier middleware has put in its place. Read anew at each call; `None` if it is none.
     pub fn payload(&self) -> Option<Payload> {
-        Payload::parse(&self.run.delivery.raw).ok()
+        self.replaced.clone().or_else(|| Payload::parse(&self.run.delivery.raw).ok())
+    }
+
+    /// A field of the payload as a type; `None` if it is absent or something else.
+    pub fn get<T: DeserializeOwned>(&self, field: &str) -> Option<T> {
+        self.payload()?.get(field)
+    }
+
+    /// Puts another payload in the place of the stored one, for the rest of this run: the job gets
+    /// its arguments. What is stored stays, and a retry begins with that. Class, queue, attempt
+    /// and everything else that was decided before middleware began stay too.
+    pub fn with_payload(self, payload: Payload) -> Call {
+        Call { replaced: Some(payload), ..self }
+    }
+
+    /// The same for the arguments alone: an array of positional ones; anything else becomes the
+    /// only one. Of an Active Job its own, without their wrapper.
+    pub fn with_args(self, args: Value) -> Call {
+        let args = if args.is_array() { args } else { json!([args]) };
+        let payload = self.payload().unwrap_or_else(|| Payload::new("", json!([])));
+        let payload = payload.with("class", self.class()).with("args", args);
+        self.with_payload(payload)
+    }
+
+    /// Also writes the engine's own lines about the end of this run (`failed: again in …`) within
+    /// this span; of several the first counts. The job's lines are in it if it is around the rest:
+    /// `next.run(call).instrument(span)`.
+    pub fn log_within(&self, span: &Span) {
+        self.run.delivery.log_within(span);
+    }
+
+    /// What the job is to get, if it is not what is stored.
+    pub(crate) fn replaced(self) -> Option<Payload> {
+        self.replaced
     }
 }
 

@@ -22,6 +22,10 @@ pub struct WorkerOptions {
     /// Above this much resident memory, in MiB, no new job is taken, and `run` returns
     /// `Exit::Memory` when the last one has ended. `None` = no limit.
     pub memory_limit: Option<u64>,
+    /// Whether the worker is only a part of its process, which serves HTTP besides: Sidekiq's API
+    /// is told, and its commands to be quiet or to stop are not obeyed, as they would end more than
+    /// jobs.
+    pub embedded: bool,
     /// Between two heartbeats.
     pub beat: Duration,
     /// How long the record of a silent process lives; after that it counts as dead.
@@ -41,6 +45,7 @@ impl Default for WorkerOptions {
             job_timeout: Some(Duration::from_secs(1_800)),
             stall_timeout: Some(Duration::from_secs(60)),
             memory_limit: None,
+            embedded: false,
             beat: Duration::from_secs(5),
             ttl: Duration::from_secs(20),
             reap: Duration::from_secs(3),

@@ -1,6 +1,7 @@
 //! How a run ends: by itself, by a panic, or at its limit.
 
 use std::any::Any;
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -22,6 +23,19 @@ pub(crate) enum Outcome {
     /// It was too late to run it.
     Expired,
 }
+
+/// The arguments do not fit the job. As an error of its own, because middleware may stand between
+/// whoever finds that and whoever has to know.
+#[derive(Debug)]
+pub(crate) struct Misfit(pub(crate) serde_json::Error);
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Misfit {}
 
 /// Runs it to its end or its limit, counted from its last sign of progress.
 pub(crate) async fn timed(performing: Performing, run: &Run, limit: Option<Duration>) -> Outcome {
@@ -49,6 +63,9 @@ type Caught = Result<anyhow::Result<()>, Box<dyn Any + Send>>;
 fn ended(result: Caught, run: &Run) -> Outcome {
     match result {
         Ok(Ok(())) => Outcome::Success { iterated: run.iterated() },
+        Ok(Err(error)) if error.is::<Misfit>() => {
+            failure(retry::BAD_ARGUMENTS, &format!("{error:#}"))
+        }
         Ok(Err(error)) => Outcome::Error(error),
         Err(panic) => panicked(panic),
     }

@@ -61,11 +61,7 @@ impl Parts {
         let mut known: Vec<String> = handlers.queues().chain(["default".to_owned()]).collect();
         known.sort();
         known.dedup();
-        let process = Arc::new(Process::new(
-            options.concurrency,
-            options.queues.weighted(),
-            redis.clock().now(),
-        ));
+        let process = Arc::new(Process::new(&options, redis.clock().now()));
         let counters = Arc::new(Counters::new(handlers.tallies()));
         let inflight = Arc::new(Inflight::default());
         let session =

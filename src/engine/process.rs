@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::{Value, json};
 
 use super::jid::random_hex;
+use super::options::WorkerOptions;
 use super::payload::Seconds;
 use super::queues::Resolved;
 
@@ -15,7 +16,9 @@ pub(crate) struct Process {
     pub(crate) identity: String,
     info: Mutex<Value>,
     concurrency: usize,
+    /// Whether the queues have weights, or a strict order.
     weighted: bool,
+    pub(crate) embedded: bool,
 }
 
 /// What changes from beat to beat.
@@ -30,8 +33,8 @@ pub(crate) struct Vitals {
 const TOLD: usize = 100;
 
 impl Process {
-    /// `weighted`: whether the queues have weights, or a strict order.
-    pub(crate) fn new(concurrency: usize, weighted: bool, started_at: f64) -> Process {
+    pub(crate) fn new(options: &WorkerOptions, started_at: f64) -> Process {
+        let &WorkerOptions { concurrency, embedded, .. } = options;
         let hostname = hostname();
         let pid = std::process::id();
         let identity = format!("{hostname}:{pid}:{}", random_hex::<6>());
@@ -47,9 +50,10 @@ impl Process {
             "labels": [],
             "identity": identity,
             "version": env!("CARGO_PKG_VERSION"),
-            "embedded": false,
+            "embedded": embedded,
         });
-        Process { identity, info: Mutex::new(info), concurrency, weighted }
+        let (info, weighted) = (Mutex::new(info), options.queues.weighted());
+        Process { identity, info, concurrency, weighted, embedded }
     }
 
     /// Which queues it serves from now on: with patterns there are new ones at times.
@@ -112,7 +116,8 @@ mod tests {
     #[test]
     fn the_record_has_what_every_sidekiq_reads() {
         let queue = |name: &str| Resolved { name: name.into(), key: String::new(), weight: 7 };
-        let process = Process::new(10, false, 1_700_000_000.0);
+        let options = WorkerOptions { embedded: true, ..WorkerOptions::default() };
+        let process = Process::new(&options, 1_700_000_000.0);
         process.serves(&[queue("a"), queue("b")]);
         let vitals = Vitals { now: 1_700_000_001.5, busy: 2, quiet: false, rtt_micros: 90 };
         let record = process.record(&vitals);
@@ -125,6 +130,9 @@ mod tests {
             (value("quiet").as_str(), value("beat").as_str()),
             ("false", "1700000001.500000")
         );
-        assert_eq!(info["identity"], process.identity);
+        assert_eq!(
+            (&info["identity"], &info["embedded"]),
+            (&json!(process.identity), &json!(true))
+        );
     }
 }

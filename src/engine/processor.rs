@@ -1,13 +1,16 @@
 //! One job from its bytes to its fate: decode, guard, time, run, decide.
 
+use std::borrow::Cow;
+use std::future::ready;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Span;
 
-use super::active_job;
+use super::active_job::{self, Arguments};
 use super::context::{Run, Standing};
 use super::counters::Counters;
 use super::delivery::{Delivery, Who};
@@ -16,7 +19,7 @@ use super::jid::{known_as, new_jid};
 use super::lifecycle::{Lifecycle, Phase};
 use super::middleware::{Call, Chain};
 use super::notice::{Notice, Notices, StuckJob};
-use super::outcome::{Outcome, failure, panicked, timed};
+use super::outcome::{Misfit, Outcome, failure, panicked, timed};
 use super::payload::{Head, Payload};
 use super::placed::Placed;
 use super::readable::{cut, without_values};
@@ -100,7 +103,7 @@ impl Processor {
         let limit = handler.timeout.or(self.job_timeout);
         let limit = limit.filter(|limit| !limit.is_zero() && *limit < FOREVER);
         let began = Instant::now();
-        let begin = AssertUnwindSafe(|| self.begin(handler, &run, &args?));
+        let begin = AssertUnwindSafe(|| self.begin(handler, &run, args));
         let outcome = match std::panic::catch_unwind(begin) {
             Ok(Ok(performing)) => timed(performing, &run, limit).await,
             Ok(Err(error)) => failure(retry::BAD_ARGUMENTS, &error.to_string()),
@@ -113,16 +116,28 @@ impl Processor {
         &self,
         handler: &Handler,
         run: &Arc<Run>,
-        args: &str,
+        args: Arguments,
     ) -> Result<Performing, serde_json::Error> {
-        let performing = handler.start(run.clone(), args)?;
         if self.chain.is_empty() {
-            return Ok(performing);
+            return handler.start(run.clone(), &args?);
         }
-        Ok(self.chain.run(Call::new(run.clone()), Box::new(|_| performing)))
+        let (start, args) = (handler.start.clone(), args.map(Cow::into_owned));
+        let (call, run) = (Call::new(run.clone()), run.clone());
+        let decoded = move |call: Call| match call.replaced() {
+            None => start(run, &args?),
+            Some(payload) => {
+                let bytes = payload.to_bytes();
+                start(run, &active_job::opened(&Head::parse(&bytes)?).1?)
+            }
+        };
+        let end = |call| {
+            decoded(call).unwrap_or_else(|misfit| Box::pin(ready(Err(Misfit(misfit).into()))))
+        };
+        Ok(self.chain.run(call, Box::new(end)))
     }
 
     fn fate(&self, delivery: &Delivery, known: Option<Known>, outcome: Outcome) -> Fate {
+        let _within = delivery.span().map(Span::enter);
         match outcome {
             Outcome::Success { iterated } => {
                 self.ran(known, false);
@@ -281,6 +296,7 @@ impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let aborted = self.processor.aborting.load(Ordering::Acquire);
         if !self.delivery.finished() && !aborted {
+            let _within = self.delivery.span().map(Span::enter);
             let failure = Failure::new(retry::PANIC, "the job panicked while it was dropped");
             let handler = self.processor.handlers.get(self.delivery.class());
             let known = handler.map(|handler| Known { handler, took: Duration::ZERO });

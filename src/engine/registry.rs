@@ -43,12 +43,13 @@ pub(crate) struct Handler {
     /// For a payload that does not say, in seconds.
     pub(crate) status_for: Option<u64>,
     pub(crate) tally: Arc<Tally>,
-    start: Box<Start>,
+    pub(crate) start: Arc<Start>,
     on_death: Box<OnDeath>,
 }
 
 type OnDeath = dyn Fn(&str, &Death) -> Option<Payload> + Send + Sync;
-type Start = dyn Fn(Arc<Run>, &str) -> Result<Performing, serde_json::Error> + Send + Sync;
+pub(crate) type Start =
+    dyn Fn(Arc<Run>, &str) -> Result<Performing, serde_json::Error> + Send + Sync;
 pub(crate) type Performing = BoxFuture<'static, anyhow::Result<()>>;
 
 impl<A: Clone + Send + Sync + 'static> Registry<A> {
@@ -75,7 +76,7 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
             timeout: J::TIMEOUT,
             status_for: J::STATUS_FOR.map(|span| span.as_secs().max(1)),
             tally: Arc::default(),
-            start: Box::new(start),
+            start: Arc::new(start),
             on_death: Box::new(on_death),
         };
         let twice = self.handlers.by_class.insert(J::CLASS, handler).is_some();

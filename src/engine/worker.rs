@@ -32,7 +32,12 @@ impl Worker {
     }
 
     /// Adds middleware around every run: `async fn(call, next) -> anyhow::Result<()>`. The last
-    /// one added is the innermost.
+    /// one added is the innermost; inside of it the arguments are decoded and the job runs. What
+    /// it returns is what became of the job, [`Stop`] included; not to call `next` and return
+    /// `Ok` skips the job, which is done then. A payload that is none and a class that nobody
+    /// knows do not get here.
+    ///
+    /// [`Stop`]: super::Stop
     pub fn middleware<F, Fut>(mut self, middleware: F) -> Worker
     where
         F: Fn(Call, Next) -> Fut + Send + Sync + 'static,

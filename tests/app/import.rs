@@ -114,7 +114,7 @@ fn the_event_stream_tells_the_same_until_the_end() {
 }
 
 /// 120,000 rows, every hundredth bad, keys used several times over.
-fn long_file() -> String {
+pub fn long_file() -> String {
     let mut file = String::from("id,name,text\r\n");
     for row in 0..120_000 {
         match row % 100 {

@@ -8,6 +8,8 @@
 //! | `import` | what becomes of a file, interrupted or not |
 //! | `outage` | no Redis, a full Redis |
 //! | `stop` | signals, open event streams |
+//! | `embedded` | `web` with a worker in it |
+//! | `trace` | a trace id, from a request to the lines about its jobs |
 //! | `ops` | the files in `ops/`, tried with systemd's checker and with monit |
 //! | `pidfile` | `worker --pidfile` |
 //! | `supervision` | what systemd hears of them |
@@ -17,6 +19,7 @@
 //! | `http`, `support` | a small HTTP client, private servers |
 
 mod boot;
+mod embedded;
 mod guard;
 mod http;
 mod import;
@@ -30,5 +33,6 @@ mod readme;
 mod stop;
 mod supervision;
 mod support;
+mod trace;
 mod upload;
 mod webhook;

@@ -87,6 +87,22 @@ fn web_is_ready_when_its_port_is_bound() {
 }
 
 #[test]
+fn web_with_a_worker_in_it_is_ready_without_redis_and_tells_of_both() {
+    let mut redis = Redis::absent();
+    let mut notify = Notify::at_a_path();
+    let name = notify.name.clone();
+    let vars = [("NOTIFY_SOCKET", name.as_str()), WATCHED, ("WORKER_EMBEDDED", "true")];
+    let mut web = Web::start(&redis, &vars);
+    let listening = format!("STATUS=listening on port {}, jobs: ", web.port);
+    hears(&mut notify, &["READY=1", &format!("{listening}waiting for Redis")]);
+    redis.run();
+    hears(&mut notify, &[&format!("{listening}0 of 10 busy"), "WATCHDOG=1"]);
+    web.process.signal("TERM");
+    assert_eq!(web.process.end().code(), Some(0));
+    assert!(notify.has(&["READY", "STOPPING=1"]), "{:?}", notify.heard());
+}
+
+#[test]
 fn a_port_that_is_taken_is_never_ready() {
     let redis = Redis::absent();
     let mut notify = Notify::at_a_path();

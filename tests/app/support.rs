@@ -193,12 +193,24 @@ impl Web {
         Web::launch(program("web", redis, vars))
     }
 
+    /// One whose log goes into a file.
+    pub fn logging(redis: &Redis, vars: &[(&str, &str)], log: &Path) -> Web {
+        let log = File::create(log).unwrap();
+        let web = Web::spawn(program("web", redis, vars), || log.try_clone().unwrap().into());
+        wait_for("web to be ready", || (web.get("/ready").status == 200).then_some(()));
+        web
+    }
+
     /// Starts it on a free port and waits until it listens. A port that was free a moment ago may
     /// be taken by now; then on another.
-    pub fn launch(mut command: Command) -> Web {
+    pub fn launch(command: Command) -> Web {
+        Web::spawn(command, Stdio::null)
+    }
+
+    fn spawn(mut command: Command, log: impl Fn() -> Stdio) -> Web {
         for _ in 0..5 {
             let port = free_port();
-            command.env("PORT", port.to_string()).stderr(Stdio::null());
+            command.env("PORT", port.to_string()).stderr(log());
             let mut process = Process(command.spawn().unwrap());
             let listens = wait_for("web to listen", || match process.exited() {
                 Some(_) => Some(false),

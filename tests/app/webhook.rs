@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use crate::support::{DEADLINE, Redis, Web, wait_for, worker};
 
 /// What arrived: headers as lines, and the body.
-type Delivery = (Vec<String>, String);
+pub type Delivery = (Vec<String>, String);
 
 /// A receiver that gives these answers in turn, the last one for ever.
-fn receiver(answers: &'static [&'static str]) -> (u16, Receiver<Delivery>) {
+pub fn receiver(answers: &'static [&'static str]) -> (u16, Receiver<Delivery>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (sender, deliveries) = channel();
@@ -63,7 +63,7 @@ fn enqueue(redis: &Redis, jid: &str, url: &str) {
     redis.ask::<()>(&["LPUSH", "queue:webhooks", &job.to_string()]);
 }
 
-const PRIVATE: (&str, &str) = ("WEBHOOK_ALLOW_PRIVATE", "true");
+pub const PRIVATE: (&str, &str) = ("WEBHOOK_ALLOW_PRIVATE", "true");
 
 #[test]
 fn a_finished_import_is_told_with_a_signature() {

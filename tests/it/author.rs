@@ -98,7 +98,7 @@ async fn tenant(payload: Payload, next: PushNext) -> Result<Payload, EnqueueErro
 }
 
 async fn only_acme(call: Call, next: Next) -> anyhow::Result<()> {
-    let tenant: Option<String> = call.payload().and_then(|payload| payload.get("tenant"));
+    let tenant: Option<String> = call.get("tenant");
     anyhow::ensure!(tenant.as_deref() == Some("acme"), Stop::Discard);
     next.run(call).await
 }

@@ -57,6 +57,7 @@ mod lines; // what the log says of outages
 mod lost_replies; // the server executes a step and the worker never learns of it
 mod many_jobs; // jobs that look alike, come from jobs, come in crowds
 mod metrics; // the numbers of each class, as Sidekiq shows them
+mod middleware; // around every run, around every push
 mod notices; // what people are told of stuck jobs
 mod odd_queues; // names with every odd character, and ten thousand of them
 mod options; // what a type of job may ask for

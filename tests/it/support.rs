@@ -202,6 +202,10 @@ impl Diary {
         self.lines().len()
     }
 
+    pub fn clear(&self) {
+        self.lines.lock().expect("no panic").clear();
+    }
+
     pub fn count(&self, line: &str) -> usize {
         self.lines().iter().filter(|other| *other == line).count()
     }

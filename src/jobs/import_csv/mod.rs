@@ -78,7 +78,9 @@ impl ImportCsv {
         loop {
             let piece = Piece::read(&table, cursor)?;
             if piece.next == cursor {
-                return Ok((cursor.rows, cursor.accepted));
+                let Cursor { accepted, rows, .. } = cursor;
+                tracing::info!(job.jid = cx.jid(), "imported {accepted} of {rows} rows");
+                return Ok((rows, accepted));
             }
             let (kept, bad) = (&piece.records, &piece.rejections);
             let (redis, since) = (&cx.app.redis, import.created_at);
