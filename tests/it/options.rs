@@ -4,12 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use redis::AsyncCommands;
 use roustabout::engine::{
-    BufferLimits, Buffered, Death, Job, JobContext, Payload, Pushed, Registry, Retry, State, Stop,
-    WorkerOptions,
+    BufferLimits, Buffered, Client, Death, EnqueueError, Job, JobContext, Payload, Pushed,
+    Registry, Retry, State, Stop, WorkerOptions,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::proxy::{Fault, Kind, Proxy};
 use crate::support::{Diary, PATIENCE, Running, Server, brisk, client, eventually};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -228,4 +229,61 @@ async fn a_buffered_client_knows_locks_too() {
     assert!(matches!(&first, Pushed::Delivered(_)), "{first:?}");
     assert_eq!(second, Pushed::Existed(first.jid().to_owned()));
     assert_eq!(server.query::<u32>("LLEN queue:default").await, 1);
+}
+
+#[tokio::test]
+async fn a_lost_reply_makes_no_second_one() {
+    let (server, diary) = (Server::start().await, Diary::default());
+    let proxy = Proxy::start(&server).await;
+    let client = Client::new(proxy.redis());
+    for (round, fault) in [Fault::Close, Fault::Mute].into_iter().enumerate() {
+        let same = || report(round as u64, 7);
+        proxy.arm(Kind::Push, fault);
+        let first = client.enqueue(same()).await;
+        assert!(matches!(first, Err(EnqueueError::Unknown(_))), "{first:?}");
+        let again = async || client.enqueue(same()).await.is_ok_and(|it| it.existed());
+        eventually("it turns out to be there", again).await;
+        assert_eq!(server.query::<usize>("LLEN queue:default").await, round + 1);
+    }
+    // nor does one of its end
+    let registry = Registry::new(diary.clone()).job::<Report>();
+    let worker = Running::start(brisk(), proxy.redis(), registry);
+    for fault in [Fault::Close, Fault::Mute] {
+        proxy.arm(Kind::Ending, fault);
+        let struck = proxy.struck();
+        eventually("it struck", async || {
+            let _ = client.enqueue(report(9, 7)).await;
+            proxy.struck() > struck
+        })
+        .await;
+    }
+    eventually("nothing is left of them", async || {
+        server.query::<Vec<String>>("KEYS roustabout:inflight:*").await.is_empty()
+            && server.query::<Vec<String>>("KEYS roustabout:unique:*").await.is_empty()
+    })
+    .await;
+    worker.stop().await;
+    assert_eq!(diary.count("report 0 7"), 1);
+    assert_eq!(diary.count("report 1 7"), 1);
+    assert_eq!(server.query::<u32>("EXISTS retry dead").await, 0);
+}
+
+#[tokio::test]
+async fn a_full_server_keeps_no_lock_of_a_job_that_it_refuses() {
+    let (server, diary) = (Server::start().await, Diary::default());
+    let client = client(&server);
+    client.enqueue(report(1, 7)).await.unwrap();
+    client.enqueue(Score { n: 1 }).await.unwrap();
+    let () = server.query("CONFIG SET maxmemory 1").await;
+    assert_eq!(client.enqueue(report(2, 7)).await, Err(EnqueueError::Full));
+    assert_eq!(client.enqueue(Score { n: 2 }).await, Err(EnqueueError::Full));
+    assert_eq!(server.query::<Vec<String>>("KEYS roustabout:unique:*").await.len(), 1);
+    // what is there already comes to its end
+    let registry = Registry::new(diary.clone()).job::<Report>().job::<Score>();
+    let worker = Running::start(brisk(), server.redis(), registry);
+    eventually("both ran", async || diary.len() == 2).await;
+    worker.stop().await;
+    assert!(server.query::<Vec<String>>("KEYS roustabout:unique:*").await.is_empty());
+    let status: Vec<String> = server.query("KEYS roustabout:status:*").await;
+    assert_eq!(server.query::<String>(&format!("HGET {} state", status[0])).await, "done");
 }
