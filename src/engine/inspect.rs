@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use redis::{FromRedisValue, Pipeline, RedisResult, cmd, pipe};
 
 use super::clock::moment;
+use super::jid::known_as;
 use super::keys;
 use super::notice::{self, Stopped};
 use super::payload::Payload;
@@ -84,6 +85,20 @@ pub async fn stop(redis: &Redis, identities: &[&str]) -> RedisResult<()> {
         commands.cmd("EXPIRE").arg(&key).arg(keys::SIGNALS_TTL.as_secs());
     }
     redis.pipe(&commands).await
+}
+
+/// Cancels a job, whether it runs, waits or is yet to come, as Sidekiq's `cancel!` does: it ends
+/// at its next checkpoint, or as soon as it asks for its cursor. One that does neither takes no
+/// notice. False if it was cancelled before.
+pub async fn cancel(redis: &Redis, jid: &str) -> RedisResult<bool> {
+    let key = keys::iteration(&known_as(&[], Some(jid)));
+    let mut note = pipe();
+    note.cmd("HSETNX").arg(&key).arg("cancelled").arg(redis.now() as u64);
+    // Sidekiq 8.1's page of running jobs, and its workers, fail on a hash without a cursor
+    note.cmd("HSETNX").arg(&key).arg("c").arg("null").ignore();
+    note.cmd("EXPIRE").arg(&key).arg(keys::ITERATION_TTL.as_secs()).arg("NX").ignore();
+    let (fresh,): (bool,) = redis.pipe(&note).await?;
+    Ok(fresh)
 }
 
 /// Notes why a process of ours has to stop, so that the one in its place can say that it is back.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use super::context::Run;
 use super::payload::Payload;
+use super::run::Run;
 
 /// A run of a job, as worker middleware sees it.
 pub struct Call {

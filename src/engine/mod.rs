@@ -18,7 +18,7 @@
 //! |---|---|
 //! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `active_job` `invalid` `signals` `lifecycle` `lookout` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `enqueue_error` `refusals` `process` `backtrace` `retry` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
-//! | what authors of jobs see | `context` `middleware` `job` `batch` `pushes` `client` `backlog` `buffered` `notice` `inspect` |
+//! | what authors of jobs see | `iteration` `run` `context` `middleware` `job` `batch` `pushes` `client` `backlog` `buffered` `notice` `inspect` |
 //! | one verb each | `suspects` `finish` `fetch` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
 //! | one job; all of them; the process | `registry` `outcome` `processor` `intake` `parts` `worker` |
 
@@ -53,6 +53,7 @@ mod intake;
 mod invalid;
 #[cfg(any(test, fuzzing))]
 pub mod invariants;
+mod iteration;
 mod jid;
 mod job;
 mod json;
@@ -79,6 +80,7 @@ mod refusals;
 mod registry;
 mod rescues;
 mod retry;
+mod run;
 mod scripts;
 mod server;
 mod session;

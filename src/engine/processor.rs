@@ -8,10 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::active_job;
-use super::context::{Run, Standing};
 use super::counters::Counters;
 use super::delivery::Delivery;
 use super::finish::Finisher;
+use super::iteration::Keeper;
 use super::jid::{known_as, new_jid};
 use super::lifecycle::{Lifecycle, Phase};
 use super::middleware::{Call, Chain};
@@ -21,6 +21,7 @@ use super::payload::{Head, Payload};
 use super::readable::{cut, without_values};
 use super::registry::{Handler, Handlers, Performing};
 use super::retry::{self, Failure, Fate, Moment, Stop};
+use super::run::{Run, Standing};
 use super::session::Session;
 
 /// Runs deliveries.
@@ -86,8 +87,8 @@ impl Processor {
         let attempt = head.failures().saturating_add(1);
         let anonymous = head.jid.as_deref().is_none_or(str::is_empty);
         let standing = Standing { attempt, last, anonymous };
-        let run =
-            Run::new(delivery.clone(), standing, self.lifecycle.clone(), self.session.clone());
+        let keeper = Keeper::Redis(self.session.clone());
+        let run = Run::new(delivery.clone(), standing, self.lifecycle.clone(), keeper);
         let limit = handler.timeout.or(self.job_timeout);
         let limit = limit.filter(|limit| !limit.is_zero() && *limit < FOREVER);
         let began = Instant::now();
@@ -174,6 +175,17 @@ impl Processor {
             Stop::Interrupted => {
                 self.counters.event("interrupted", 1);
                 Fate::Return
+            }
+            Stop::Cancelled => {
+                self.ran(known, false);
+                self.counters.event("cancelled", 1);
+                tracing::info!(
+                    job.class = delivery.class(),
+                    job.jid = delivery.jid(),
+                    queue = &*delivery.queue,
+                    "cancelled"
+                );
+                Fate::Done { traces: Some(delivery.jid().to_owned()) }
             }
             // if Redis agrees, this does nothing; if not, the job must not vanish
             Stop::LostLease => Fate::Return,

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::context::{JobContext, Run};
+use super::context::JobContext;
 use super::cron::CronLine;
 use super::enqueue_error::EnqueueError;
 use super::job::{Job, decode};
 use super::metrics::Tally;
 use super::payload::Payload;
 use super::retry::Retry;
+use super::run::Run;
 
 /// All jobs of an application.
 pub struct Registry<A> {

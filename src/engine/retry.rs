@@ -43,6 +43,9 @@ pub enum Stop {
     Interrupted,
     /// The job belongs to another process by now. `checkpoint` returns it.
     LostLease,
+    /// Somebody has cancelled the job (`jobs cancel`, or Sidekiq's `cancel!`): it ends here, is
+    /// counted and never retried. `cursor` and `checkpoint` return it.
+    Cancelled,
     /// Run the job again after a pause. Does not count as a failure.
     Snooze(Duration),
 }
@@ -54,6 +57,7 @@ impl fmt::Display for Stop {
             Stop::Kill => f.write_str("given up"),
             Stop::Interrupted => f.write_str("interrupted: the process is stopping"),
             Stop::LostLease => f.write_str("the job belongs to another process by now"),
+            Stop::Cancelled => f.write_str("cancelled"),
             Stop::Snooze(pause) => write!(f, "again in {} s", pause.as_secs_f32()),
         }
     }

@@ -40,10 +40,13 @@ fn help_teaches_and_bad_usage_is_2() {
     for (words, code, says) in [
         (&["--help"][..], 0, "jobs check --max-runtime 1h --stop"),
         (&["check", "--help"], 0, "Exit codes:"),
+        (&["cancel", "--help"], 0, "Exit codes:"),
         (&["mark", "--help"], 0, "|| true"),
         (&["--version"], 0, env!("CARGO_PKG_VERSION")),
         (&[], 2, "Usage"),
         (&["chekc"], 2, "chekc"),
+        (&["cancel"], 2, "JID"),
+        (&["cancel", ""], 2, "JID"),
         (&["check"], 2, "--max-runtime"),
         (&["check", "--max-runtime", "soon"], 2, "30m, 90s, 1h30m"),
         (&["check", "--max-runtime", "0"], 2, "above zero"),

@@ -43,6 +43,8 @@ const GROUND_UP: &[&str] = &[
     "redis", // the connection
     "records",
     "session",
+    "iteration",
+    "run",
     "context",
     "middleware",
     "job",

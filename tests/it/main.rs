@@ -49,6 +49,7 @@ mod full_redis; // maxmemory reached, nothing evicted
 mod hostile; // payloads that were made to do harm
 mod hostile_cases;
 mod interop; // beside the real Sidekiq
+mod iterable; // cursors: saved, carried on from, cancelled
 mod job_faults; // jobs that panic and hang
 mod large_jobs; // 5 MB each, several at once
 mod late_requests; // the server sees a request long after the worker gave it up
