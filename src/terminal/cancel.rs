@@ -6,7 +6,7 @@ use clap::builder::NonEmptyStringValueParser;
 
 use super::{Answer, connect, refused};
 use crate::config::Config;
-use crate::engine::inspect::{self, Processes, Running};
+use crate::engine::inspect::{self, Cancelled, Processes, Running};
 use crate::text::plain;
 
 /// Cancels jobs: each ends at its next checkpoint, or when it starts.
@@ -33,16 +33,16 @@ Exit codes: 0 the note is left; 1 Redis cannot be reached; 2 bad usage.";
 impl Cancel {
     pub(super) async fn run(self, config: &Config) -> Result<Answer, String> {
         let redis = connect(config).await?;
-        let mut fresh = Vec::new();
+        let mut found = Vec::new();
         for jid in &self.jids {
-            fresh.push(inspect::cancel(&redis, jid).await.map_err(refused)?);
+            found.push(inspect::cancel(&redis, jid).await.map_err(refused)?);
         }
         // afterwards: what has started in the meantime has seen the note
         let seen = inspect::processes(&redis).await.map_err(refused)?;
         let running = by_jid(&seen);
-        let lines = self.jids.iter().zip(fresh).map(|(jid, fresh)| {
+        let lines = self.jids.iter().zip(found).map(|(jid, Cancelled { fresh, iterates })| {
             let what = if fresh { "cancelled" } else { "was cancelled before" };
-            format!("{what}: {}", outlook(jid, running.get(jid.as_str())))
+            format!("{what}: {}", outlook(jid, iterates, running.get(jid.as_str())))
         });
         let text = lines.collect::<Vec<_>>().join("\n");
         Ok(Answer { text, remarks: Vec::new(), code: 0 })
@@ -57,17 +57,15 @@ fn by_jid(seen: &Processes) -> HashMap<&str, (&Running, &str)> {
 }
 
 /// What is known of the job, and what will become of it.
-fn outlook(jid: &str, running: Option<&(&Running, &str)>) -> String {
-    match running {
-        Some((job, process)) => {
-            let (class, process) = (plain(&job.class), plain(process));
-            format!("{class} {} in {process} ends at its next checkpoint", plain(jid))
-        }
-        None => {
-            let jid = plain(jid);
-            format!(
-                "{jid} does not run, as of the last heartbeats; where it waits, it ends when its turn comes"
-            )
-        }
-    }
+fn outlook(jid: &str, iterates: bool, running: Option<&(&Running, &str)>) -> String {
+    let jid = plain(jid);
+    let Some((job, process)) = running else {
+        let then = "where it waits, it ends when its turn comes";
+        return format!("{jid} does not run, as of the last heartbeats; {then}");
+    };
+    let then = match iterates {
+        true => "ends at its next checkpoint",
+        false => "has saved no cursor so far: it ends if it comes to a checkpoint",
+    };
+    format!("{} {jid} in {} {then}", plain(&job.class), plain(process))
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis::AsyncCommands;
-use roustabout::engine::{Registry, Stop, WorkerOptions, inspect};
+use roustabout::engine::inspect::{self, Cancelled};
+use roustabout::engine::{Registry, Stop, WorkerOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::lost_replies::held;
@@ -188,7 +189,8 @@ async fn a_running_job_is_cancelled_at_a_checkpoint() {
     let saved = async || server.query::<u32>(&format!("EXISTS it-{jid}")).await == 1;
     eventually("it runs", saved).await;
     let redis = server.redis();
-    assert!(inspect::cancel(&redis, &jid).await.unwrap());
+    let found = Cancelled { fresh: true, iterates: true };
+    assert_eq!(inspect::cancel(&redis, &jid).await.unwrap(), found);
     is_over(&server).await;
     worker.stop().await;
     assert_eq!(diary.len(), 1, "it did not come to its end");
@@ -196,8 +198,12 @@ async fn a_running_job_is_cancelled_at_a_checkpoint() {
     assert_eq!(server.query::<u32>("GET stat:processed").await, 1);
     assert_eq!(server.query::<u32>("EXISTS stat:failed").await, 0);
     // nobody knows which ids there are
-    assert!(inspect::cancel(&redis, &jid).await.unwrap());
-    assert!(!inspect::cancel(&redis, &jid).await.unwrap(), "the second time");
+    for fresh in [true, false] {
+        let found = Cancelled { fresh, iterates: false };
+        assert_eq!(inspect::cancel(&redis, &jid).await.unwrap(), found);
+    }
+    // Sidekiq 8.1 fails on one without a cursor
+    assert_eq!(server.query::<String>(&format!("HGET it-{jid} c")).await, "null");
     assert!(server.query::<u64>(&format!("TTL it-{jid}")).await > 29 * 86_400);
 }
 
@@ -248,7 +254,7 @@ async fn a_job_without_a_cursor_looks_for_itself() {
     let worker = Running::start(brisk(), server.redis(), registry);
     let jid = client(&server).enqueue(Looks {}).await.unwrap();
     eventually("it has looked", async || diary.len() > 0).await;
-    assert!(inspect::cancel(&server.redis(), &jid).await.unwrap());
+    assert!(inspect::cancel(&server.redis(), &jid).await.unwrap().fresh);
     is_over(&server).await;
     worker.stop().await;
 }
