@@ -12,6 +12,7 @@ use super::job::{Job, encode};
 use super::middleware::{Chain, Rest};
 use super::payload::{Payload, Seconds};
 use super::pushes::{Pushes, SLICE};
+use super::recorded::Recorded;
 use super::redis::Redis;
 
 /// Pushes jobs to Redis; clones share one connection.
@@ -41,6 +42,14 @@ impl Client {
         Client { pushes: Pushes::new(redis), chain: Chain::default() }
     }
 
+    /// A client that pushes nowhere, and what it was asked to push: for tests. Middleware runs all
+    /// the same. Needs a tokio runtime, but no Redis.
+    pub fn recording() -> (Client, Recorded) {
+        let recorded = Recorded::default();
+        let pushes = Pushes::recording(recorded.clone());
+        (Client { pushes, chain: Chain::default() }, recorded)
+    }
+
     /// Adds middleware: `async fn(payload, next) -> Result<Payload, EnqueueError>`. It may add
     /// fields, replace the payload, or refuse it with an error. The last one added is the
     /// innermost.
@@ -65,8 +74,7 @@ impl Client {
         delay: Duration,
         job: J,
     ) -> Result<String, EnqueueError> {
-        self.redis().connection().await?; // before the first one the time is only this machine's
-        let at = self.redis().clock().now() + delay.as_secs_f64();
+        let at = self.pushes.now().await? + delay.as_secs_f64();
         self.push(Payload::of(&job)?.with("at", Seconds(at))).await
     }
 

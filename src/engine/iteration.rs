@@ -124,19 +124,23 @@ async fn save_script(
 }
 
 /// The place of a job that runs in a test, without Redis, and what happens to it on the way.
-#[derive(Default)]
 pub(crate) struct Memory {
     saved: Mutex<Saved>,
     checkpoints: AtomicU32,
     /// The checkpoint at which the process begins to stop, counted from 1.
-    pub(crate) interrupt_at: Option<u32>,
+    interrupt_at: Option<u32>,
     /// The one at which the job turns out to be cancelled.
-    pub(crate) cancel_at: Option<u32>,
+    cancel_at: Option<u32>,
 }
 
 impl Memory {
-    pub(crate) fn of(saved: Saved) -> Memory {
-        Memory { saved: Mutex::new(saved), ..Memory::default() }
+    pub(crate) fn new(
+        saved: Saved,
+        interrupt_at: Option<u32>,
+        cancel_at: Option<u32>,
+    ) -> Arc<Memory> {
+        let (saved, checkpoints) = (Mutex::new(saved), AtomicU32::new(0));
+        Arc::new(Memory { saved, checkpoints, interrupt_at, cancel_at })
     }
 
     pub(crate) fn saved(&self) -> MutexGuard<'_, Saved> {

@@ -18,9 +18,10 @@
 //! |---|---|
 //! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `active_job` `invalid` `signals` `lifecycle` `lookout` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `enqueue_error` `refusals` `process` `backtrace` `retry` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
-//! | what authors of jobs see | `iteration` `run` `context` `middleware` `job` `batch` `pushes` `client` `backlog` `buffered` `notice` `inspect` |
+//! | what authors of jobs see | `iteration` `run` `context` `middleware` `job` `batch` `recorded` `pushes` `client` `backlog` `buffered` `notice` `inspect` |
+//! | what tests of theirs use | `trial` `private_redis` `testing` |
 //! | one verb each | `suspects` `finish` `fetch` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
-//! | one job; all of them; the process | `registry` `outcome` `processor` `intake` `parts` `worker` |
+//! | one job; all of them; the process | `registry` `outcome` `processor` `intake` `parts` `idle` `worker` |
 
 mod active_job;
 mod address;
@@ -47,6 +48,7 @@ mod finish;
 mod gauge;
 mod giveback;
 mod heartbeat;
+mod idle;
 mod inflight;
 pub mod inspect;
 mod intake;
@@ -68,12 +70,14 @@ mod outcome;
 mod parts;
 mod payload;
 mod poller;
+mod private_redis;
 mod process;
 mod processor;
 mod pushes;
 mod queues;
 mod readable;
 mod reaper;
+mod recorded;
 mod records;
 mod redis;
 mod refusals;
@@ -86,7 +90,9 @@ mod server;
 mod session;
 mod signals;
 mod suspects;
+pub mod testing;
 pub mod tls;
+mod trial;
 mod wakes;
 mod watchdog;
 mod worker;

@@ -11,6 +11,7 @@ use super::batch::{Batch, Placed};
 use super::enqueue_error::EnqueueError;
 use super::errors;
 use super::payload::Payload;
+use super::recorded::Recorded;
 use super::redis::Redis;
 use super::wakes::Wakes;
 
@@ -22,6 +23,8 @@ const SLICE_BYTES: usize = 1 << 20;
 pub(crate) struct Pushes {
     pub(crate) redis: Redis,
     waiting: Mutex<Waiting>,
+    /// In a test of those who enqueue: what would go to Redis goes here.
+    recorded: Option<Recorded>,
 }
 
 /// Pushes that have not left yet.
@@ -43,13 +46,31 @@ struct Push {
 
 impl Pushes {
     pub(crate) fn new(redis: Redis) -> Arc<Pushes> {
-        Arc::new(Pushes { redis, waiting: Mutex::default() })
+        Arc::new(Pushes { redis, waiting: Mutex::default(), recorded: None })
+    }
+
+    pub(crate) fn recording(recorded: Recorded) -> Arc<Pushes> {
+        let (redis, waiting) = (Redis::absent(), Mutex::default());
+        Arc::new(Pushes { redis, waiting, recorded: Some(recorded) })
+    }
+
+    /// The time that jobs are enqueued for, as the server has it: before the first connection it
+    /// would be only this machine's.
+    pub(crate) async fn now(&self) -> Result<f64, EnqueueError> {
+        if self.recorded.is_none() {
+            self.redis.connection().await?;
+        }
+        Ok(self.redis.clock().now())
     }
 
     /// Pushes one payload. Dropped before it has left, it stays here.
     pub(crate) async fn one(self: &Arc<Self>, payload: Payload) -> Result<(), EnqueueError> {
-        self.redis.connection().await?; // before the first one the time is only this machine's
-        let placed = Placed::of(payload, self.redis.clock().now());
+        let now = self.now().await?;
+        if let Some(recorded) = &self.recorded {
+            recorded.take([payload]);
+            return Ok(());
+        }
+        let placed = Placed::of(payload, now);
         let ended =
             || Err(EnqueueError::Unknown("the runtime of the connection has ended".to_owned()));
         self.join(placed).await.unwrap_or_else(|_| ended())
@@ -70,8 +91,11 @@ impl Pushes {
 
     /// Pushes many, in a write of their own.
     pub(crate) async fn all(&self, payloads: Vec<Payload>) -> Result<(), EnqueueError> {
-        self.redis.connection().await?;
-        let now = self.redis.clock().now();
+        let now = self.now().await?;
+        if let Some(recorded) = &self.recorded {
+            recorded.take(payloads);
+            return Ok(());
+        }
         let batch = Batch::sort(payloads.into_iter().map(|payload| Placed::of(payload, now)));
         self.send(&batch).await.or_else(|error| batch.whole(&error))
     }

@@ -49,12 +49,16 @@ const GROUND_UP: &[&str] = &[
     "middleware",
     "job",
     "batch",
+    "recorded",
     "pushes",
     "client",
     "backlog",
     "buffered",
     "notice",
     "inspect", // what authors see
+    "trial",
+    "private_redis",
+    "testing", // … and what their tests use
     "suspects",
     "finish",
     "fetch",
@@ -69,6 +73,7 @@ const GROUND_UP: &[&str] = &[
     "processor",
     "intake",
     "parts",
+    "idle",
     "worker", // one job, all jobs, the process
     "mod",
 ];

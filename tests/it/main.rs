@@ -73,6 +73,7 @@ mod stops; // TERM: short jobs finish, long ones go back
 mod storm; // all the ways a process can end, at once
 mod stuck; // the stuck-worker script of Sidekiq's operators, and our answer to it
 mod supervision; // what systemd hears of a process that is stuck
+mod testing; // … and what helps to test them
 mod tls; // rediss:// against a self-signed chain
 mod torn_streams; // byte by byte, late, cut, shut, stalled, reset
 mod unheard; // no notice comes twice
