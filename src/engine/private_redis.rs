@@ -84,6 +84,13 @@ impl PrivateRedis {
         }
     }
 
+    /// Waits until it has ended by itself, after a `SHUTDOWN` or a signal.
+    pub fn wait(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = server.wait();
+        }
+    }
+
     /// The server's process, if it was started.
     pub fn id(&self) -> Option<u32> {
         self.server.as_ref().map(Child::id)

@@ -217,7 +217,7 @@ fn cron_hears_only_of_what_is_wrong() {
         (text(&output.stdout), text(&output.stderr), output.status.code())
     };
     let (out, error, code) = quiet("30m");
-    let socket = redis.dir.path().join("redis.sock");
+    let socket = redis.dir().join("redis.sock");
     assert!(
         error.contains("no worker process is alive") && error.contains(socket.to_str().unwrap())
     );
