@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use crate::support::{Process, Redis, program, run, wait_for};
 
-fn jobs(redis: &Redis, words: &[&str], vars: &[(&str, &str)]) -> Output {
+pub fn jobs(redis: &Redis, words: &[&str], vars: &[(&str, &str)]) -> Output {
     let mut command: Command = program("jobs", redis, vars);
     command.args(words);
     run(command)
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
@@ -89,7 +89,7 @@ fn a_redis_that_is_not_there_is_one_line_and_1() {
 }
 
 /// A process as Sidekiq writes it, with one job since a day under each of these names.
-fn process(redis: &Redis, identity: &str, work: &[&str], job: &Value) {
+pub fn process(redis: &Redis, identity: &str, work: &[&str], job: &Value) {
     redis.ask::<()>(&["SADD", "processes", identity]);
     redis.ask::<()>(&["HSET", identity, "info", "{}", "busy", "1", "quiet", "false"]);
     let job = job.to_string();

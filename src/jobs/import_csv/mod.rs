@@ -126,7 +126,7 @@ impl ImportCsv {
 /// An error that no later attempt will mend. A stop is no error: the job goes on elsewhere.
 fn gives_up(cx: &JobContext<App>, error: &anyhow::Error) -> bool {
     match error.downcast_ref::<Stop>() {
-        Some(stop) => matches!(stop, Stop::Kill | Stop::Discard),
+        Some(stop) => matches!(stop, Stop::Kill | Stop::Discard | Stop::Cancelled),
         None => cx.last_attempt(),
     }
 }
@@ -167,28 +167,4 @@ fn derived_jid(jid: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_forms_of_arguments_decode() {
-        for args in [
-            r#"{}"#,
-            r#"{"key":null}"#,
-            r#"{"callback_url":null,"key":null}"#,
-            r#"[null,null]"#,
-            r#"[]"#,
-        ] {
-            let job: ImportCsv = serde_json::from_str(args).unwrap();
-            assert!(job.key.is_none() && job.callback_url.is_none(), "{args}");
-        }
-    }
-
-    #[test]
-    fn a_derived_jid_looks_like_one_and_stays() {
-        let jid = derived_jid("0123456789abcdef01234567");
-        assert_eq!((jid.len(), jid.bytes().all(|byte| byte.is_ascii_hexdigit())), (24, true));
-        assert_eq!(jid, derived_jid("0123456789abcdef01234567"));
-        assert_ne!(jid, derived_jid("1123456789abcdef01234567"));
-    }
-}
+mod tests;
