@@ -176,6 +176,21 @@ async fn cancelled_at_any_moment() {
     assert_eq!(probe.seen.count("cancelled: true"), 1);
 }
 
+/// Enqueues only at its end.
+#[derive(Serialize, Deserialize)]
+struct Slow;
+
+impl Job for Slow {
+    type App = App;
+    const CLASS: &'static str = "Slow";
+
+    async fn perform(self, cx: JobContext<App>) -> anyhow::Result<()> {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        cx.app.jobs.enqueue(Mail { to: "slow@x".into() }).await?;
+        Ok(())
+    }
+}
+
 async fn tenant(payload: Payload, next: PushNext) -> Result<Payload, EnqueueError> {
     next.run(payload.with("tenant", "acme")).await
 }
@@ -225,7 +240,7 @@ async fn what_waits_and_what_is_not_served_is_left() {
         redis.query::<usize>(redis::cmd(words[0]).arg(&words[1..])).await.unwrap()
     };
     let drain = async |queues: &str| {
-        let registry = Registry::new(app.clone()).job::<Newsletter>().job::<Mail>();
+        let registry = Registry::new(app.clone()).job::<Newsletter>().job::<Mail>().job::<Slow>();
         let options = WorkerOptions { queues: queues.parse().unwrap(), ..Default::default() };
         Worker::new(options, redis.clone(), registry).drain().await.unwrap();
     };
@@ -239,6 +254,9 @@ async fn what_waits_and_what_is_not_served_is_left() {
     app.jobs.push(Payload::new("Mail", serde_json::json!(["d@x"])).queue("new")).await.unwrap();
     drain("*").await;
     assert_eq!((count(&["EXISTS", "queue:mailers", "queue:new"]).await, app.sent.len()), (0, 4));
+    app.jobs.enqueue(Slow).await.unwrap();
+    drain("*").await;
+    assert_eq!(app.sent.count("slow@x"), 1, "what runs may enqueue");
     assert_eq!(count(&["EXISTS", "processes"]).await, 0);
 }
 
