@@ -43,7 +43,8 @@ impl Client {
     }
 
     /// A client that pushes nowhere, and what it was asked to push: for tests. Middleware runs all
-    /// the same. Needs a tokio runtime, but no Redis.
+    /// the same. Needs a tokio runtime, but no Redis. (A [`Buffered`](super::Buffered) over it has
+    /// no Redis to wait for either, and keeps what it takes.)
     pub fn recording() -> (Client, Recorded) {
         let recorded = Recorded::default();
         let pushes = Pushes::recording(recorded.clone());

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -47,7 +48,7 @@ impl PrivateRedis {
     pub fn absent(args: &[&str]) -> io::Result<PrivateRedis> {
         let name = format!("roustabout-{}", random_hex::<8>());
         let dir = std::env::temp_dir().join(name);
-        fs::create_dir(&dir)?;
+        fs::DirBuilder::new().mode(0o700).create(&dir)?; // nobody else's business
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
         Ok(PrivateRedis { server: None, dir, args })
     }
