@@ -69,6 +69,11 @@ impl Address {
         })
     }
 
+    /// A socket, without password.
+    pub(crate) fn of_socket(path: PathBuf) -> Address {
+        Address { place: Place::Unix(path), username: None, password: None, db: 0 }
+    }
+
     /// Where the server's certificate is taken as it comes: what to set in order to take no
     /// other from now on, as far as it has shown one.
     pub(crate) fn unverified(&self) -> Option<TlsVerify> {

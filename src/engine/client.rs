@@ -16,6 +16,7 @@ use super::keys;
 use super::middleware::{Chain, Rest};
 use super::payload::{Payload, Seconds};
 use super::pushes::{Pushes, SLICE};
+use super::recorded::Recorded;
 use super::redis::Redis;
 use super::status::Status;
 use super::ties;
@@ -65,6 +66,15 @@ impl Client {
         Client { pushes: Pushes::new(redis), chain: Chain::default() }
     }
 
+    /// A client that pushes nowhere, and what it was asked to push: for tests. Middleware runs all
+    /// the same. Needs a tokio runtime, but no Redis. (A [`Buffered`](super::Buffered) over it has
+    /// no Redis to wait for either, and keeps what it takes.)
+    pub fn recording() -> (Client, Recorded) {
+        let recorded = Recorded::default();
+        let pushes = Pushes::recording(recorded.clone());
+        (Client { pushes, chain: Chain::default() }, recorded)
+    }
+
     /// Adds middleware: `async fn(payload, next) -> Result<Payload, EnqueueError>`. It may add
     /// fields, replace the payload, or refuse it with an error (one refusal among many enqueues
     /// none of them); what it returns is what is checked and pushed. The last one added is the
@@ -97,8 +107,7 @@ impl Client {
         delay: Duration,
         job: J,
     ) -> Result<Enqueued, EnqueueError> {
-        self.redis().connection().await?; // before the first one the time is only this machine's
-        let at = self.redis().clock().now() + delay.as_secs_f64();
+        let at = self.pushes.now().await? + delay.as_secs_f64();
         self.push(Payload::of(&job)?.with("at", Seconds(at))).await
     }
 
@@ -151,6 +160,9 @@ impl Client {
     /// long ago. A job whose process was killed shows as running until it runs again. One round
     /// trip.
     pub async fn status(&self, jid: &str) -> RedisResult<Option<Status>> {
+        if self.pushes.records() {
+            return Ok(None);
+        }
         let mut read = cmd("HGETALL");
         read.arg(keys::status(jid));
         Ok(Status::read(self.redis().query(&read).await?))

@@ -38,11 +38,12 @@ impl RedisOptions {
     /// Takes a `redis://`, `rediss://` or `unix://` URL apart. The error says what is wrong with
     /// it and never repeats any of it.
     pub fn parse(url: &str, verify: TlsVerify) -> Result<RedisOptions, String> {
-        Ok(RedisOptions {
-            address: Address::parse(url, verify)?,
-            deadline: Duration::from_secs(5),
-            max_backoff: Duration::from_secs(3),
-        })
+        Address::parse(url, verify).map(RedisOptions::at)
+    }
+
+    pub(crate) fn at(address: Address) -> RedisOptions {
+        let (deadline, max_backoff) = (Duration::from_secs(5), Duration::from_secs(3));
+        RedisOptions { address, deadline, max_backoff }
     }
 
     /// Where it is, for messages: host and port or a path, nothing secret.

@@ -14,11 +14,11 @@ pub(crate) type Words = Vec<Vec<u8>>;
 /// is followed only by what may be done twice, because a failure puts the delivery back.
 pub(crate) fn commands(delivery: &Delivery, fate: &Fate, now: f64) -> Vec<Words> {
     match fate {
-        Fate::Done { traces: Some(jid) } => vec![
+        Fate::Done { traces: Some(jid) } | Fate::Discard { traces: Some(jid), .. } => vec![
             words(&[b"DEL", keys::iteration(jid).as_bytes()]),
             words(&[b"HDEL", keys::RESCUES.as_bytes(), jid.as_bytes()]),
         ],
-        Fate::Done { traces: None } | Fate::Discard => Vec::new(),
+        Fate::Done { traces: None } | Fate::Discard { .. } => Vec::new(),
         Fate::Retry { at, payload } => vec![add(keys::RETRY, *at, payload)],
         Fate::Snooze { at, payload } => vec![add(keys::SCHEDULE, *at, payload)],
         Fate::Dead { payload, will } => bury(payload.as_deref(), will.as_deref(), now),
@@ -29,8 +29,7 @@ pub(crate) fn commands(delivery: &Delivery, fate: &Fate, now: f64) -> Vec<Words>
 /// What is settled beside, as far as Redis takes it: a job's end does not wait for that.
 pub(crate) fn beside(ties: &Ties, jid: &str, fate: &Fate, report: Report, now: f64) -> Vec<Words> {
     let mut all = Vec::new();
-    let ended = matches!(fate, Fate::Done { .. } | Fate::Discard | Fate::Dead { .. });
-    if let (Some(lock), true) = (&ties.lock, ended) {
+    if let (Some(lock), true) = (&ties.lock, fate.is_final()) {
         all.push(unlock(lock, jid));
     }
     if let Some(status_for) = ties.status_for {

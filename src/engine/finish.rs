@@ -224,7 +224,9 @@ impl Finisher {
             _ => {}
         }
         match &ending.fate {
-            Fate::Done { .. } | Fate::Discard => self.inflight.succeeded([ending.delivery.field]),
+            Fate::Done { .. } | Fate::Discard { .. } => {
+                self.inflight.succeeded([ending.delivery.field])
+            }
             _ => self.inflight.remove([ending.delivery.field]),
         }
     }

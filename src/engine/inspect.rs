@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use redis::{FromRedisValue, Pipeline, RedisResult, cmd, pipe};
 
 use super::clock::moment;
+use super::jid::known_as;
 use super::keys;
 use super::notice::{self, Stopped};
 use super::payload::Payload;
@@ -58,6 +59,15 @@ pub struct Running {
     pub run_at: f64,
 }
 
+/// What was found when a job was cancelled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cancelled {
+    /// Nobody had cancelled it before.
+    pub fresh: bool,
+    /// It has saved a cursor, so it is one that comes to checkpoints.
+    pub iterates: bool,
+}
+
 /// The live processes and their jobs, in two round trips (a third for jobs under the name that
 /// Sidekiq used through 6.4.1). Jobs of processes that are gone do not run.
 pub async fn processes(redis: &Redis) -> RedisResult<Processes> {
@@ -84,6 +94,21 @@ pub async fn stop(redis: &Redis, identities: &[&str]) -> RedisResult<()> {
         commands.cmd("EXPIRE").arg(&key).arg(keys::SIGNALS_TTL.as_secs());
     }
     redis.pipe(&commands).await
+}
+
+/// Cancels a job, whether it runs, waits or is yet to come, as Sidekiq's `cancel!` does: it ends
+/// at its next checkpoint, or as soon as it asks for its cursor. One that does neither takes no
+/// notice.
+pub async fn cancel(redis: &Redis, jid: &str) -> RedisResult<Cancelled> {
+    let key = keys::iteration(&known_as(&[], Some(jid)));
+    let mut note = pipe();
+    note.cmd("HSETNX").arg(&key).arg("cancelled").arg(redis.now() as u64);
+    // Sidekiq 8.1's page of running jobs, and its workers, fail on a hash without a cursor
+    note.cmd("HSETNX").arg(&key).arg("c").arg("null").ignore();
+    note.cmd("EXPIRE").arg(&key).arg(keys::ITERATION_TTL.as_secs()).arg("NX").ignore();
+    note.cmd("HEXISTS").arg(&key).arg("ex");
+    let (fresh, iterates) = redis.pipe(&note).await?;
+    Ok(Cancelled { fresh, iterates })
 }
 
 /// Notes why a process of ours has to stop, so that the one in its place can say that it is back.

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tracing::Span;
 
-use super::context::Run;
 use super::payload::Payload;
+use super::run::Run;
 
 /// A run of a job, as worker middleware sees it.
 pub struct Call {

@@ -18,9 +18,10 @@
 //! |---|---|
 //! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `backtrace` `retry` `status` `delivery` `inflight` `tracker` `address` `gauge` `wakes` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
-//! | what authors of jobs see | `context` `middleware` `death` `job` `batch` `pushing` `pushes` `client` `backlog` `buffered` `notice` `inspect` |
+//! | what authors of jobs see | `iteration` `run` `context` `middleware` `death` `job` `batch` `pushing` `recorded` `pushes` `client` `backlog` `buffered` `notice` `inspect` |
+//! | what tests of theirs use | `trial` `private_redis` `testing` |
 //! | one verb each | `suspects` `finish` `fetch` `track` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
-//! | one job; all of them; the process | `registry` `outcome` `processor` `intake` `parts` `worker` |
+//! | one job; all of them; the process | `registry` `outcome` `processor` `intake` `parts` `idle` `worker` |
 
 mod active_job;
 mod address;
@@ -49,12 +50,14 @@ mod finish;
 mod gauge;
 mod giveback;
 mod heartbeat;
+mod idle;
 mod inflight;
 pub mod inspect;
 mod intake;
 mod invalid;
 #[cfg(any(test, fuzzing))]
 pub mod invariants;
+mod iteration;
 mod jid;
 mod job;
 mod json;
@@ -70,6 +73,7 @@ mod parts;
 mod payload;
 mod placed;
 mod poller;
+mod private_redis;
 mod process;
 mod processor;
 mod pushes;
@@ -77,22 +81,26 @@ mod pushing;
 mod queues;
 mod readable;
 mod reaper;
+mod recorded;
 mod records;
 mod redis;
 mod refusals;
 mod registry;
 mod rescues;
 mod retry;
+mod run;
 mod scripts;
 mod server;
 mod session;
 mod signals;
 mod status;
 mod suspects;
+pub mod testing;
 mod ties;
 pub mod tls;
 mod track;
 mod tracker;
+mod trial;
 mod wakes;
 mod watchdog;
 mod worker;

@@ -9,9 +9,9 @@ use futures_util::FutureExt;
 use tokio::time::{Instant, sleep_until};
 
 use super::backtrace;
-use super::context::Run;
 use super::registry::Performing;
 use super::retry::{self, Failure};
+use super::run::Run;
 
 /// How a run ended.
 pub(crate) enum Outcome {

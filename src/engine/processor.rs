@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::active_job::{self, Arguments};
-use super::context::{Run, Standing};
 use super::counters::Counters;
 use super::delivery::{Delivery, Who};
 use super::finish::Finisher;
+use super::iteration::Keeper;
 use super::jid::{known_as, new_jid};
 use super::lifecycle::{Lifecycle, Phase};
 use super::middleware::{Call, Chain};
@@ -25,6 +25,7 @@ use super::placed::Placed;
 use super::readable::{cut, without_values};
 use super::registry::{Handler, Handlers, Performing};
 use super::retry::{self, Failure, Fate, Moment, Stop};
+use super::run::{Run, Standing};
 use super::session::Session;
 use super::ties::Ties;
 
@@ -98,8 +99,8 @@ impl Processor {
         let attempt = head.failures().saturating_add(1);
         let anonymous = head.jid.as_deref().is_none_or(str::is_empty);
         let standing = Standing { attempt, last, anonymous };
-        let run =
-            Run::new(delivery.clone(), standing, self.lifecycle.clone(), self.session.clone());
+        let keeper = Keeper::Redis(self.session.clone());
+        let run = Run::new(delivery.clone(), standing, self.lifecycle.clone(), keeper);
         let limit = handler.timeout.or(self.job_timeout);
         let limit = limit.filter(|limit| !limit.is_zero() && *limit < FOREVER);
         let began = Instant::now();
@@ -163,7 +164,7 @@ impl Processor {
             "expired before it could run: dropped"
         );
         delivery.drafted(|draft| draft.failed("expired before it could run"));
-        Fate::Dead { payload: None, will: None }
+        Fate::Discard { traces: Some(delivery.jid().to_owned()), dead: true }
     }
 
     /// A run has come to an end that counts.
@@ -195,7 +196,7 @@ impl Processor {
                     reason = format!("{error:#}"),
                     "discarded by the job itself"
                 );
-                Fate::Discard
+                Fate::Discard { traces: Some(delivery.jid().to_owned()), dead: false }
             }
             Stop::Kill => {
                 self.ran(known, true);
@@ -212,6 +213,18 @@ impl Processor {
             Stop::Interrupted => {
                 self.counters.event("interrupted", 1);
                 Fate::Return
+            }
+            Stop::Cancelled => {
+                self.ran(known, false);
+                self.counters.event("cancelled", 1);
+                tracing::info!(
+                    job.class = delivery.class(),
+                    job.jid = delivery.jid(),
+                    queue = &*delivery.queue,
+                    "cancelled"
+                );
+                delivery.drafted(|draft| draft.failed("cancelled"));
+                Fate::Discard { traces: Some(delivery.jid().to_owned()), dead: true }
             }
             // if Redis agrees, this does nothing; if not, the job must not vanish
             Stop::LostLease => Fate::Return,

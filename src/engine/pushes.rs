@@ -13,6 +13,7 @@ use super::errors;
 use super::payload::Payload;
 use super::placed::Placed;
 use super::pushing::{self, Increments, Place};
+use super::recorded::Recorded;
 use super::redis::Redis;
 use super::wakes::Wakes;
 
@@ -24,6 +25,8 @@ const SLICE_BYTES: usize = 1 << 20;
 pub(crate) struct Pushes {
     pub(crate) redis: Redis,
     waiting: Mutex<Waiting>,
+    /// In a test of those who enqueue: what would go to Redis goes here.
+    recorded: Option<Recorded>,
 }
 
 /// Pushes that have not left yet.
@@ -45,13 +48,36 @@ struct Push {
 
 impl Pushes {
     pub(crate) fn new(redis: Redis) -> Arc<Pushes> {
-        Arc::new(Pushes { redis, waiting: Mutex::default() })
+        Arc::new(Pushes { redis, waiting: Mutex::default(), recorded: None })
+    }
+
+    pub(crate) fn recording(recorded: Recorded) -> Arc<Pushes> {
+        let (redis, waiting) = (Redis::absent(), Mutex::default());
+        Arc::new(Pushes { redis, waiting, recorded: Some(recorded) })
+    }
+
+    /// The time that jobs are enqueued for, as the server has it: before the first connection it
+    /// would be only this machine's.
+    pub(crate) async fn now(&self) -> Result<f64, EnqueueError> {
+        if self.recorded.is_none() {
+            self.redis.connection().await?;
+        }
+        Ok(self.redis.clock().now())
+    }
+
+    /// Whether nothing gets anywhere.
+    pub(crate) fn records(&self) -> bool {
+        self.recorded.is_some()
     }
 
     /// Pushes one payload. Dropped before it has left, it stays here.
     pub(crate) async fn one(self: &Arc<Self>, payload: Payload) -> Place {
-        self.redis.connection().await?; // before the first one the time is only this machine's
-        let placed = Placed::of(payload, self.redis.clock().now());
+        let now = self.now().await?;
+        if let Some(recorded) = &self.recorded {
+            recorded.take([payload]);
+            return Ok(None);
+        }
+        let placed = Placed::of(payload, now);
         if placed.tied.is_some() {
             let places = self.by_script(&[placed]).await?;
             return places.into_iter().next().unwrap_or(Ok(None));
@@ -80,8 +106,12 @@ impl Pushes {
         &self,
         payloads: Vec<Payload>,
     ) -> Result<Vec<Option<String>>, EnqueueError> {
-        self.redis.connection().await?;
-        let now = self.redis.clock().now();
+        let now = self.now().await?;
+        if let Some(recorded) = &self.recorded {
+            let places = vec![None; payloads.len()];
+            recorded.take(payloads);
+            return Ok(places);
+        }
         let placed = payloads.into_iter().map(|payload| Placed::of(payload, now));
         let mut holders = vec![None; placed.len()];
         let (mut tied, mut plain) = (Vec::new(), Vec::new());

@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::address::Address;
 use super::clock::Clock;
 use super::connect::keep;
 use super::connection::{Connection, RedisOptions, Shared, State};
@@ -36,13 +37,28 @@ impl Redis {
     }
 
     fn open(options: RedisOptions, clock: Clock, loud: bool) -> Redis {
-        let state = watch::Sender::new(State::Down("not connected yet".into()));
-        let wakes = Arc::default();
-        let (complaints, runtime) = (Complaints::default(), Handle::current());
-        let shared = Arc::new(Shared { options, state, wakes, clock, complaints, runtime, loud });
-        let redis = Redis { shared };
+        let redis = Redis::having(options, clock, loud, State::Down("not connected yet".into()));
         redis.spawn(keep(Arc::downgrade(&redis.shared)));
         redis
+    }
+
+    /// A handle without a server, for a test of something that has one and does not use it: every
+    /// request is an error at once. Needs a tokio runtime.
+    pub fn absent() -> Redis {
+        let none = State::Unusable("there is no Redis in this test".into());
+        Redis::having(
+            RedisOptions::at(Address::of_socket("/dev/null".into())),
+            Clock::default(),
+            false,
+            none,
+        )
+    }
+
+    fn having(options: RedisOptions, clock: Clock, loud: bool, state: State) -> Redis {
+        let (state, wakes) = (watch::Sender::new(state), Arc::default());
+        let (complaints, runtime) = (Complaints::default(), Handle::current());
+        let shared = Shared { options, state, wakes, clock, complaints, runtime, loud };
+        Redis { shared: Arc::new(shared) }
     }
 
     /// Runs it where the connection is kept: as long as that, whoever asks from which runtime.

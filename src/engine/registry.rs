@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::active_job;
-use super::context::{JobContext, Run};
+use super::context::JobContext;
 use super::cron::CronLine;
 use super::death::Death;
 use super::enqueue_error::EnqueueError;
@@ -21,6 +21,7 @@ use super::payload::{Head, Payload};
 use super::placed::Placed;
 use super::readable::cut;
 use super::retry::{Failure, Rule};
+use super::run::Run;
 
 /// All jobs of an application.
 pub struct Registry<A> {

@@ -44,6 +44,9 @@ pub enum Stop {
     Interrupted,
     /// The job belongs to another process by now. `checkpoint` returns it.
     LostLease,
+    /// Somebody has cancelled the job (`jobs cancel`, or Sidekiq's `cancel!`): it ends here, is
+    /// counted and never retried. `cursor` and `checkpoint` return it.
+    Cancelled,
     /// Run the job again after a pause. Does not count as a failure.
     Snooze(Duration),
 }
@@ -55,6 +58,7 @@ impl fmt::Display for Stop {
             Stop::Kill => f.write_str("given up"),
             Stop::Interrupted => f.write_str("interrupted: the process is stopping"),
             Stop::LostLease => f.write_str("the job belongs to another process by now"),
+            Stop::Cancelled => f.write_str("cancelled"),
             Stop::Snooze(pause) => write!(f, "again in {} s", pause.as_secs_f32()),
         }
     }
@@ -104,12 +108,20 @@ pub(crate) enum Fate {
     /// It has failed for good: it goes to the dead set, if it is to be kept, and the job that it
     /// leaves behind goes to its queue.
     Dead { payload: Option<Vec<u8>>, will: Option<Box<Placed>> },
-    /// It is dropped on purpose: its author said so.
-    Discard,
+    /// It is dropped on purpose: its author said so, or, as one that is dead to those who ask, it
+    /// is too late or was cancelled. With the jid of a job that leaves traces to clear.
+    Discard { traces: Option<String>, dead: bool },
     /// It goes back to the head of its queue, unchanged.
     Return,
     /// It waits in the scheduled set until `at`.
     Snooze { at: f64, payload: Vec<u8> },
+}
+
+impl Fate {
+    /// Whether nothing more will happen to it by itself.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Fate::Done { .. } | Fate::Discard { .. } | Fate::Dead { .. })
+    }
 }
 
 /// Facts about the moment of a failure.

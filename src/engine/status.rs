@@ -130,9 +130,9 @@ impl Report {
     /// How a fate looks from outside.
     pub(crate) fn of(fate: &Fate, draft: Draft) -> Report {
         let state = match fate {
-            Fate::Done { .. } | Fate::Discard => State::Done,
+            Fate::Done { .. } | Fate::Discard { dead: false, .. } => State::Done,
             Fate::Retry { .. } => State::Retrying,
-            Fate::Dead { .. } => State::Dead,
+            Fate::Dead { .. } | Fate::Discard { dead: true, .. } => State::Dead,
             Fate::Return | Fate::Snooze { .. } => State::Queued,
         };
         Report { state, draft }

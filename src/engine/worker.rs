@@ -1,11 +1,13 @@
 //! The worker: what a program starts, and what it is told in the end.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 
 use anyhow::bail;
 
 use super::backtrace::note_panics;
+use super::idle::Idle;
 use super::lifecycle::{Exit, Lifecycle};
 use super::middleware::{Call, Chain, Next};
 use super::notice::{Notice, Notices};
@@ -52,6 +54,22 @@ impl Worker {
     pub fn notices(mut self, tell: impl Fn(Notice) + Send + Sync + 'static) -> Worker {
         self.plan.notices = Notices::new(tell);
         self
+    }
+
+    /// Runs jobs until the queues that it serves are empty and nothing runs any more, then stops:
+    /// for tests, on a server of their own. What waits for its time, in the schedule or for its
+    /// next attempt, is left there; a failed job is no error.
+    pub async fn drain(self) -> anyhow::Result<()> {
+        let Plan { redis, options, handlers, .. } = &self.plan;
+        let known = handlers.queues().chain(["default".to_owned()]).collect();
+        let idle = Idle { redis: redis.second(), list: options.queues.clone(), known };
+        let lifecycle = Lifecycle::new();
+        let mut run = pin!(self.run(lifecycle.clone()));
+        tokio::select! {
+            ended = &mut run => return ended.map(drop),
+            () = idle.reached() => lifecycle.stop(),
+        }
+        run.await.map(drop)
     }
 
     /// Runs jobs until the lifecycle stops or the watchdog finds that a fresh process is wanted,

@@ -1,6 +1,7 @@
 //! The program `jobs`: one file a command. A command asks Redis over `engine::inspect` and gives
 //! back an answer; reading the command line, connecting and printing are done here for all.
 
+mod cancel;
 mod check;
 mod mark;
 
@@ -24,6 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   jobs check --max-runtime 30m          is a job stuck? Exit 1 if so, naming it
   jobs check --max-runtime 1h --stop    and stop its process; for cron
+  jobs cancel 2f0c1b…                   that job ends at its next checkpoint
   jobs mark \"v42 faster imports\"        a deploy, for Sidekiq's metrics page
 
 From a checkout: cargo run --bin jobs -- check --max-runtime 30m
@@ -35,6 +37,7 @@ Exit codes: 0 all is well; 1 it is not, or Redis cannot be reached; 2 bad usage.
 
 #[derive(clap::Subcommand)]
 enum Command {
+    Cancel(cancel::Cancel),
     Check(check::Check),
     Mark(mark::Mark),
 }
@@ -76,6 +79,7 @@ fn one_line(text: &str) -> String {
 
 async fn answer(command: Command, config: &Config) -> Result<Answer, String> {
     match command {
+        Command::Cancel(cancel) => cancel.run(config).await,
         Command::Check(check) => check.run(config).await,
         Command::Mark(mark) => mark.run(config).await,
     }

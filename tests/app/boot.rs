@@ -60,7 +60,7 @@ fn a_dyno_without_redis_is_told_the_command() {
 #[test]
 fn a_dotenv_in_the_working_directory_fills_what_is_unset() {
     let redis = Redis::absent();
-    std::fs::write(redis.dir.path().join(".env"), "API_TOKEN=from-the-file\nPORT=1\n").unwrap();
+    std::fs::write(redis.dir().join(".env"), "API_TOKEN=from-the-file\nPORT=1\n").unwrap();
     let web = Web::start(&redis, &[]);
     assert_eq!(web.get("/records").status, 401);
 }

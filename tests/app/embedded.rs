@@ -84,7 +84,7 @@ fn a_running_job_has_its_time_when_the_last_request_is_long_answered() {
     let receiver = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", receiver.local_addr().unwrap());
     let job = json!({ "class": "DeliverWebhook", "args": [url, {}], "jid": "slow" });
-    let log = redis.dir.path().join("log");
+    let log = redis.dir().join("log");
     let mut web = Web::logging(&redis, &[EMBEDDED, PRIVATE], &log);
     redis.ask::<()>(&["LPUSH", "queue:webhooks", &job.to_string()]);
     redis.ask::<()>(&["SADD", "queues", "webhooks"]);
@@ -103,7 +103,7 @@ fn a_running_job_has_its_time_when_the_last_request_is_long_answered() {
 #[test]
 fn signals_reach_the_worker_part_and_remote_commands_do_not() {
     let redis = Redis::start();
-    let log = redis.dir.path().join("log");
+    let log = redis.dir().join("log");
     let mut web = Web::logging(&redis, &[EMBEDDED], &log);
     let log = || fs::read_to_string(&log).unwrap();
     let said = |words: &str, times: usize| {

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use crate::support::{Process, Redis, program, run, wait_for};
 
-fn jobs(redis: &Redis, words: &[&str], vars: &[(&str, &str)]) -> Output {
+pub fn jobs(redis: &Redis, words: &[&str], vars: &[(&str, &str)]) -> Output {
     let mut command: Command = program("jobs", redis, vars);
     command.args(words);
     run(command)
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
@@ -40,10 +40,13 @@ fn help_teaches_and_bad_usage_is_2() {
     for (words, code, says) in [
         (&["--help"][..], 0, "jobs check --max-runtime 1h --stop"),
         (&["check", "--help"], 0, "Exit codes:"),
+        (&["cancel", "--help"], 0, "Exit codes:"),
         (&["mark", "--help"], 0, "|| true"),
         (&["--version"], 0, env!("CARGO_PKG_VERSION")),
         (&[], 2, "Usage"),
         (&["chekc"], 2, "chekc"),
+        (&["cancel"], 2, "JID"),
+        (&["cancel", ""], 2, "JID"),
         (&["check"], 2, "--max-runtime"),
         (&["check", "--max-runtime", "soon"], 2, "30m, 90s, 1h30m"),
         (&["check", "--max-runtime", "0"], 2, "above zero"),
@@ -86,7 +89,7 @@ fn a_redis_that_is_not_there_is_one_line_and_1() {
 }
 
 /// A process as Sidekiq writes it, with one job since a day under each of these names.
-fn process(redis: &Redis, identity: &str, work: &[&str], job: &Value) {
+pub fn process(redis: &Redis, identity: &str, work: &[&str], job: &Value) {
     redis.ask::<()>(&["SADD", "processes", identity]);
     redis.ask::<()>(&["HSET", identity, "info", "{}", "busy", "1", "quiet", "false"]);
     let job = job.to_string();
@@ -214,7 +217,7 @@ fn cron_hears_only_of_what_is_wrong() {
         (text(&output.stdout), text(&output.stderr), output.status.code())
     };
     let (out, error, code) = quiet("30m");
-    let socket = redis.dir.path().join("redis.sock");
+    let socket = redis.dir().join("redis.sock");
     assert!(
         error.contains("no worker process is alive") && error.contains(socket.to_str().unwrap())
     );

@@ -15,10 +15,12 @@
 //! | `supervision` | what systemd hears of them |
 //! | `webhook` | deliveries, and targets that are refused |
 //! | `jobs` | the program `jobs`: what it sees, stops and marks |
+//! | `cancel` | `jobs cancel` |
 //! | `readme` | the README's first job, done as it says |
 //! | `http`, `support` | a small HTTP client, private servers |
 
 mod boot;
+mod cancel;
 mod embedded;
 mod guard;
 mod http;

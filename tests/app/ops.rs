@@ -17,7 +17,7 @@ fn committed(name: &str) -> String {
 
 /// An app as a deploy leaves it: `current` with the programs and a `.env`, and `shared`.
 fn deployed(redis: &Redis) -> PathBuf {
-    let home = redis.dir.path().join("app");
+    let home = redis.dir().join("app");
     let programs = home.join("current/target/release");
     fs::create_dir_all(&programs).unwrap();
     fs::create_dir(home.join("shared")).unwrap();
@@ -47,7 +47,7 @@ fn systemd_finds_no_fault_with_the_units() {
     let home = deployed(&redis);
     for name in ["worker@.service", "web.service"] {
         let unit = committed(&format!("systemd/{name}")).replace(HOME, home.to_str().unwrap());
-        let path = redis.dir.path().join(name);
+        let path = redis.dir().join(name);
         fs::write(&path, &unit).unwrap();
         let Output { status, stdout, stderr } = verify(&path);
         let said = String::from_utf8([stdout, stderr].concat()).unwrap();
@@ -84,7 +84,7 @@ struct Monit {
 impl Monit {
     fn start(redis: &Redis) -> Monit {
         let home = deployed(redis);
-        let dir = redis.dir.path().display();
+        let dir = redis.dir().display();
         let service = committed("monit/worker.conf").replace(HOME, home.to_str().unwrap());
         // whoever runs the tests
         let service = service.replace(r#"as uid "roustabout" and gid "roustabout" "#, "");
@@ -93,7 +93,7 @@ impl Monit {
              set idfile {dir}/monit.id\nset statefile {dir}/monit.state\n\
              set httpd unixsocket {dir}/monit.sock\n  allow localhost\n{service}"
         );
-        let path = redis.dir.path().join("monitrc");
+        let path = redis.dir().join("monitrc");
         fs::write(&path, control).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let mut command = Command::new("monit");

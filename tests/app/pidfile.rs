@@ -24,7 +24,7 @@ struct Place<'a>(&'a Redis);
 
 impl Place<'_> {
     fn path(&self) -> PathBuf {
-        self.0.dir.path().join(NAME)
+        self.0.dir().join(NAME)
     }
 
     fn start(&self, vars: &[(&str, &str)]) -> Process {
@@ -38,7 +38,7 @@ impl Place<'_> {
     }
 
     fn files(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.0.dir.path()).unwrap().map(|entry| entry.unwrap());
+        let entries = fs::read_dir(self.0.dir()).unwrap().map(|entry| entry.unwrap());
         let names = entries.map(|entry| entry.file_name().into_string().unwrap());
         names.filter(|name| name.starts_with(NAME)).collect()
     }
@@ -79,7 +79,7 @@ fn every_orderly_end_removes_it() {
     // before it was ready: there is no Redis
     let redis = Redis::absent();
     let place = Place(&redis);
-    let log = redis.dir.path().join("log");
+    let log = redis.dir().join("log");
     let mut worker = Process::logging(command(&redis, place.path(), &[]), &log);
     let waits = || fs::read_to_string(&log).unwrap().contains("Redis").then_some(());
     wait_for("it waits for Redis", waits);
@@ -91,7 +91,7 @@ fn every_orderly_end_removes_it() {
 
 /// Answers as a server that is too old to serve us.
 fn old_server(redis: &Redis) {
-    let listener = UnixListener::bind(redis.dir.path().join("redis.sock")).unwrap();
+    let listener = UnixListener::bind(redis.dir().join("redis.sock")).unwrap();
     std::thread::spawn(move || {
         for mut socket in listener.incoming().map(Result::unwrap) {
             let mut bytes = [0; 4_096];
@@ -165,7 +165,7 @@ fn a_second_copy_refuses_and_takes_no_job() {
 #[test]
 fn of_many_that_start_at_once_one_stays() {
     let mut redis = Redis::absent();
-    let stale = redis.dir.path().join(NAME);
+    let stale = redis.dir().join(NAME);
     fs::write(&stale, "1\n").unwrap();
     let mut workers: Vec<Process> = (0..8).map(|_| Place(&redis).start(&[])).collect();
     wait_for("seven to refuse", || {
@@ -182,12 +182,12 @@ fn of_many_that_start_at_once_one_stays() {
 #[test]
 fn what_cannot_be_written_is_told_at_once() {
     let redis = Redis::absent(); // for which it would wait
-    let nowhere = redis.dir.path().join("no/such/directory");
+    let nowhere = redis.dir().join("no/such/directory");
     let line = refused(command(&redis, &nowhere, &[]));
     assert!(line.contains(nowhere.to_str().unwrap()), "{line}");
-    let line = refused(command(&redis, redis.dir.path(), &[]));
+    let line = refused(command(&redis, redis.dir(), &[]));
     assert!(line.contains("--pidfile") && line.contains("directory"), "{line}");
-    assert_eq!(fs::read_dir(redis.dir.path()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(redis.dir()).unwrap().count(), 0);
 }
 
 /// As root this would be anybody's file, or all of the machine's.
@@ -195,8 +195,8 @@ fn what_cannot_be_written_is_told_at_once() {
 fn links_and_devices_are_refused_and_left_alone() {
     let redis = Redis::absent();
     let place = Place(&redis);
-    let [other, fresh] = ["other", "the one.starting"].map(|name| redis.dir.path().join(name));
-    for target in [&other, &redis.dir.path().join("nowhere")] {
+    let [other, fresh] = ["other", "the one.starting"].map(|name| redis.dir().join(name));
+    for target in [&other, &redis.dir().join("nowhere")] {
         fs::write(&other, "precious").unwrap();
         for link in [&fresh, &place.path()] {
             symlink(target, link).unwrap();
@@ -207,7 +207,7 @@ fn links_and_devices_are_refused_and_left_alone() {
         }
         assert_eq!(fs::read_to_string(&other).unwrap(), "precious");
     }
-    assert!(!redis.dir.path().join("nowhere").exists());
+    assert!(!redis.dir().join("nowhere").exists());
     let pipe = Command::new("mkfifo").arg(place.path()).status().unwrap();
     assert!(pipe.success());
     refused(command(&redis, place.path(), &[]));
@@ -217,7 +217,7 @@ fn links_and_devices_are_refused_and_left_alone() {
 #[test]
 fn what_no_worker_has_left_is_neither_replaced_nor_removed() {
     let redis = Redis::absent();
-    let at = |name: &str| redis.dir.path().join(name);
+    let at = |name: &str| redis.dir().join(name);
     for name in ["settings", "next.starting"] {
         fs::write(at(name), "PORT=5006\n").unwrap();
     }
@@ -228,7 +228,7 @@ fn what_no_worker_has_left_is_neither_replaced_nor_removed() {
     for name in ["settings", "next.starting"] {
         assert_eq!(fs::read_to_string(at(name)).unwrap(), "PORT=5006\n");
     }
-    assert_eq!(fs::read_dir(redis.dir.path()).unwrap().count(), 2);
+    assert_eq!(fs::read_dir(redis.dir()).unwrap().count(), 2);
 }
 
 #[test]

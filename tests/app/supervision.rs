@@ -139,7 +139,7 @@ fn only_our_own_watchdog_is_fed() {
 fn a_socket_that_we_cannot_use_is_said_and_survived() {
     let redis = Redis::start();
     for name in ["vsock:2:1", "/no/such/socket"] {
-        let log = redis.dir.path().join("log");
+        let log = redis.dir().join("log");
         let command = program("worker", &redis, &[("NOTIFY_SOCKET", name), WATCHED]);
         let mut worker = Process::logging(command, &log);
         let said = |words: &str| std::fs::read_to_string(&log).unwrap().contains(words);

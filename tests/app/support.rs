@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
+use roustabout::engine::testing::PrivateRedis;
 
 /// How long anything may take before a test fails. Generous: it is never waited out when things
 /// work.
@@ -35,16 +35,13 @@ pub fn installed(program: &str) -> bool {
     found
 }
 
-/// A Redis of this test's own, on a socket in a directory of its own.
-pub struct Redis {
-    pub dir: TempDir,
-    server: Option<Child>,
-}
+/// A Redis of this test's own.
+pub struct Redis(PrivateRedis);
 
 impl Redis {
     /// Only the place: nothing answers there yet.
     pub fn absent() -> Redis {
-        Redis { dir: TempDir::new().unwrap(), server: None }
+        Redis(PrivateRedis::absent(&["--save", "", "--appendonly", "no"]).unwrap())
     }
 
     pub fn start() -> Redis {
@@ -54,33 +51,25 @@ impl Redis {
     }
 
     pub fn run(&mut self) {
-        let mut command = Command::new("redis-server");
-        command
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
-            .arg(self.socket());
-        command.arg("--dir").arg(self.dir.path()).stdout(Stdio::null());
-        self.server = Some(command.spawn().expect("redis-server on the PATH"));
-        wait_for("redis-server", || self.try_connection());
+        self.0.launch().expect("redis-server on the PATH");
+        wait_for("redis-server", || self.0.answers().then_some(()));
     }
 
     /// Ends the server as if it had died; `run` starts it again.
     pub fn stop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            let _ = server.kill();
-            let _ = server.wait();
-        }
+        self.0.kill();
     }
 
-    fn socket(&self) -> PathBuf {
-        self.dir.path().join("redis.sock")
+    pub fn dir(&self) -> &Path {
+        self.0.dir()
     }
 
     pub fn url(&self) -> String {
-        format!("unix://{}", self.socket().display())
+        self.0.url()
     }
 
     fn try_connection(&self) -> Option<redis::Connection> {
-        let url = format!("redis+unix://{}", self.socket().display());
+        let url = format!("redis+unix://{}", self.0.socket().display());
         let mut connection = redis::Client::open(url).ok()?.get_connection().ok()?;
         redis::cmd("PING").query::<()>(&mut connection).ok().map(|()| connection)
     }
@@ -94,12 +83,6 @@ impl Redis {
     pub fn try_ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> redis::RedisResult<T> {
         let mut connection = self.try_connection().expect("a running Redis");
         redis::cmd(command[0]).arg(&command[1..]).query(&mut connection)
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.stop();
     }
 }
 
@@ -117,7 +100,7 @@ pub fn program(name: &str, redis: &Redis, vars: &[(&str, &str)]) -> Command {
 pub fn program_at(path: &Path, redis: &Redis, vars: &[(&str, &str)]) -> Command {
     let mut command = Command::new(path);
     command.env_clear().env("REDIS_URL", redis.url()).envs(vars.iter().copied());
-    command.current_dir(redis.dir.path()).stdin(Stdio::null());
+    command.current_dir(redis.dir()).stdin(Stdio::null());
     command
 }
 

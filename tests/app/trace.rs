@@ -28,7 +28,7 @@ fn the_lines_of_a_job_and_of_the_job_it_enqueues_have_the_trace_of_the_request()
         let headers = [("content-type", "text/csv"), HEADER];
         let answer = web.request("POST", &path, &headers, b"id\n1\n");
         assert_eq!((answer.status, answer.header("traceparent")), (202, None));
-        let log = redis.dir.path().join("log");
+        let log = redis.dir().join("log");
         let vars = [PRIVATE, ("LOG_FORMAT", format), ("RUST_LOG", "warn,roustabout::jobs=info")];
         let _worker = Process::logging(program("worker", &redis, &vars), &log);
         let traced = |words: &str| {

@@ -193,7 +193,7 @@ impl Setup {
         let registry = Registry::new(Book { redis, ledger, name: String::new() });
         let registry = registry.job::<Note>().job::<Gate>().job::<Count>().job::<Nap>();
         let registry = registry.job::<Killer>().job::<Frozen>().job::<Block>().job::<Leak>();
-        let registry = registry.job::<Hold>();
+        let registry = registry.job::<Hold>().job::<Rows>();
         match &self.cron {
             Some(times) => registry.cron("cron", times, Note { name: "cron".into() }),
             None => registry,

@@ -113,6 +113,19 @@ jobs! {
         }
         cx.app.note(format!("end {}", this.name)).await
     }
+    // notes each row in a list, with a cursor, one in 20 ms at best, until the gate is open
+    Rows { name: String } |this, cx| {
+        let (from, list) = (cx.cursor().await?.unwrap_or(0), format!("test:{}", this.name));
+        for row in from.. {
+            let row: u64 = row;
+            let () = cx.app.ask(&["RPUSH", &list, &row.to_string()]).await?;
+            cx.checkpoint(row + 1).await?;
+            if cx.app.gate_is_open().await? {
+                break;
+            }
+        }
+        cx.app.note(format!("end {}", this.name)).await
+    }
     // sleeps, and needs nothing for it
     Nap { millis: u64 } |this, _cx| {
         tokio::time::sleep(Duration::from_millis(this.millis)).await;

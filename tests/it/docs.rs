@@ -1,5 +1,5 @@
 //! `docs/reliability.md` names a test for each promise, `docs/sidekiq.md` one for what it says:
-//! they are there.
+//! they are there. The examples of `docs/testing-jobs.md` are tests.
 
 use std::fs;
 use std::path::Path;
@@ -61,6 +61,14 @@ fn the_page_on_sidekiq_names_tests_that_are_there() {
         }
     }
     assert!(checked > 15, "{checked}");
+}
+
+#[test]
+fn the_examples_of_how_to_test_jobs_are_tests() {
+    let (page, tests) = (read("docs/testing-jobs.md"), source("testing"));
+    let examples = page.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    assert_eq!(examples.clone().count(), 3);
+    examples.for_each(|example| assert!(tests.contains(example), "{example}"));
 }
 
 /// As a function, or what a macro makes one of.

@@ -48,18 +48,24 @@ const GROUND_UP: &[&str] = &[
     "redis", // the connection
     "records",
     "session",
+    "iteration",
+    "run",
     "context",
     "middleware",
     "death",
     "job",
     "batch",
     "pushing",
+    "recorded",
     "pushes",
     "client",
     "backlog",
     "buffered",
     "notice",
     "inspect", // what authors see
+    "trial",
+    "private_redis",
+    "testing", // … and what their tests use
     "suspects",
     "finish",
     "fetch",
@@ -75,6 +81,7 @@ const GROUND_UP: &[&str] = &[
     "processor",
     "intake",
     "parts",
+    "idle",
     "worker", // one job, all jobs, the process
     "mod",
 ];

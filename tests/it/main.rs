@@ -38,6 +38,7 @@ mod buffered_faults; // … and sends each once, whatever is lost on the way
 mod clocks; // wall clocks that are off, or jump
 mod crashes; // kill -9, and jobs that kill their process
 mod data_loss; // Redis comes back without its last writes
+mod deploys; // a thousand of them over one long job, and kills
 mod enqueue; // what a plain client says while Redis is away
 mod failover; // a replica takes over under load
 mod fairness; // nobody takes more than it can start; weights
@@ -49,6 +50,7 @@ mod full_redis; // maxmemory reached, nothing evicted
 mod hostile; // payloads that were made to do harm
 mod hostile_cases;
 mod interop; // beside the real Sidekiq
+mod iterable; // cursors: saved, carried on from, cancelled
 mod job_faults; // jobs that panic and hang
 mod large_jobs; // 5 MB each, several at once
 mod late_requests; // the server sees a request long after the worker gave it up
@@ -74,6 +76,7 @@ mod stops; // TERM: short jobs finish, long ones go back
 mod storm; // all the ways a process can end, at once
 mod stuck; // the stuck-worker script of Sidekiq's operators, and our answer to it
 mod supervision; // what systemd hears of a process that is stuck
+mod testing; // … and what helps to test them
 mod tls; // rediss:// against a self-signed chain
 mod torn_streams; // byte by byte, late, cut, shut, stalled, reset
 mod unheard; // no notice comes twice

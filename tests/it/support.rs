@@ -2,16 +2,16 @@
 
 use std::future::Future;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncCommands, AsyncConnectionConfig, FromRedisValue};
+use redis::{AsyncConnectionConfig, FromRedisValue};
+use roustabout::engine::testing::PrivateRedis;
 use roustabout::engine::{
     Client, Exit, Lifecycle, Redis, RedisOptions, Registry, TlsVerify, Worker, WorkerOptions,
 };
-use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tracing::Dispatch;
 
@@ -19,82 +19,57 @@ use tracing::Dispatch;
 /// shared; nothing is asserted about speed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A `redis-server` of this test alone, on a unix socket in a directory of its own.
+/// A Redis of this test alone.
 pub struct Server {
-    process: Option<Child>,
-    dir: TempDir,
-    args: Vec<String>,
+    redis: PrivateRedis,
 }
 
 impl Server {
     /// Starts one without persistence and waits until it answers.
     pub async fn start() -> Server {
-        Server::with(&["--save", "", "--appendonly", "no"]).await
+        Server { redis: PrivateRedis::start().expect("redis-server (bin/test gets it)") }
     }
 
     /// Starts one with these arguments.
     pub async fn with(args: &[&str]) -> Server {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let args = args.iter().map(|arg| arg.to_string()).collect();
-        let mut server = Server { process: None, dir, args };
-        server.launch();
-        server.answers().await;
-        server
+        Server { redis: PrivateRedis::with(args).expect("redis-server starts") }
     }
 
     /// Starts the process (again, after `kill`) without waiting.
     pub fn launch(&mut self) {
-        let program = ["redis-server", "valkey-server"].into_iter().find(|name| {
-            Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok()
-        });
-        let mut command =
-            Command::new(program.expect("redis-server on the PATH (bin/test gets it)"));
-        command.args(["--port", "0", "--dir"]).arg(self.dir.path());
-        command.arg("--unixsocket").arg(self.socket()).args(&self.args);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        self.process = Some(command.spawn().expect("redis-server starts"));
+        self.redis.launch().expect("redis-server starts");
     }
 
     /// Waits until it serves.
     pub async fn answers(&self) {
-        eventually("redis-server answers", async || {
-            let Ok(client) = redis::Client::open(self.url()) else { return false };
-            let Ok(mut con) = client.get_multiplexed_async_connection().await else { return false };
-            con.ping::<String>().await.is_ok()
-        })
-        .await;
+        eventually("redis-server answers", async || self.redis.answers()).await;
     }
 
     /// TERM, and wait. A kill may leave half of a transaction at the end of the append-only file;
     /// Redis 7.0 cuts it inside, and the start after the next one runs that half too.
     pub fn shut_down(&mut self) {
         self.signal("TERM");
-        if let Some(mut process) = self.process.take() {
-            let _ = process.wait();
-        }
+        self.redis.wait();
     }
 
     /// SIGKILL, as when the machine goes away.
     pub fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        self.redis.kill();
     }
 
     /// `STOP` and `CONT`: there, but as good as dead.
     pub fn signal(&self, name: &str) {
-        let pid = self.process.as_ref().expect("it runs").id().to_string();
+        let pid = self.redis.id().expect("it runs").to_string();
         let sent = Command::new("kill").args([format!("-{name}"), pid]).status();
         assert!(sent.expect("kill").success(), "no such process");
     }
 
     pub fn socket(&self) -> PathBuf {
-        self.dir.path().join("redis.sock")
+        self.redis.socket()
     }
 
     pub fn url(&self) -> String {
-        format!("unix://{}", self.socket().display())
+        self.redis.url()
     }
 
     /// A plain connection to look and meddle with.
@@ -121,12 +96,6 @@ impl Server {
     /// An engine connection.
     pub fn redis(&self) -> Redis {
         open(&self.url())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 

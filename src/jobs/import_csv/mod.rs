@@ -135,28 +135,4 @@ fn derived_jid(jid: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_forms_of_arguments_decode() {
-        for args in [
-            r#"{}"#,
-            r#"{"key":null}"#,
-            r#"{"callback_url":null,"key":null}"#,
-            r#"[null,null]"#,
-            r#"[]"#,
-        ] {
-            let job: ImportCsv = serde_json::from_str(args).unwrap();
-            assert!(job.key.is_none() && job.callback_url.is_none(), "{args}");
-        }
-    }
-
-    #[test]
-    fn a_derived_jid_looks_like_one_and_stays() {
-        let jid = derived_jid("0123456789abcdef01234567");
-        assert_eq!((jid.len(), jid.bytes().all(|byte| byte.is_ascii_hexdigit())), (24, true));
-        assert_eq!(jid, derived_jid("0123456789abcdef01234567"));
-        assert_ne!(jid, derived_jid("1123456789abcdef01234567"));
-    }
-}
+mod tests;
