@@ -16,10 +16,10 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `active_job` `invalid` `signals` `lifecycle` `lookout` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `enqueue_error` `refusals` `process` `backtrace` `retry` `fate` `endings` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `active_job` `invalid` `signals` `lifecycle` `lookout` `queues` `options` `tls` `server` `slots` `schedule` `scripts` (`lua/`) `metrics` `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `enqueue_error` `refusals` `process` `backtrace` `retry` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `context` `middleware` `job` `batch` `pushes` `client` `backlog` `buffered` `notice` `inspect` |
-//! | one verb each | `suspects` `finish` `fetch` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
+//! | one verb each | `suspects` `finish` `fetch` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron_line` `crontab` `cron` |
 //! | one job; all of them; the process | `registry` `outcome` `processor` `intake` `parts` `worker` |
 
 mod active_job;
@@ -37,6 +37,9 @@ mod connection;
 mod context;
 mod counters;
 mod cron;
+mod cron_line;
+mod crontab;
+
 mod delivery;
 mod endings;
 mod enqueue_error;
@@ -79,10 +82,13 @@ mod refusals;
 mod registry;
 mod rescues;
 mod retry;
+
+mod schedule;
 mod scripts;
 mod server;
 mod session;
 mod signals;
+mod slots;
 mod suspects;
 pub mod tls;
 mod wakes;
@@ -108,6 +114,7 @@ pub use queues::QueueList;
 pub use redis::Redis;
 pub use registry::Registry;
 pub use retry::{Retry, Stop};
+pub use schedule::{Missed, Schedule};
 pub use server::ServerInfo;
 pub use tls::TlsVerify;
 pub use worker::Worker;

@@ -21,6 +21,8 @@ const GROUND_UP: &[&str] = &[
     "options",
     "tls",
     "server",
+    "slots",
+    "schedule",
     "scripts",
     "metrics",
     "counters",
@@ -61,6 +63,8 @@ const GROUND_UP: &[&str] = &[
     "heartbeat",
     "reaper",
     "poller",
+    "cron_line",
+    "crontab",
     "cron", // one verb each
     "registry",
     "outcome",
@@ -158,6 +162,7 @@ fn keys_are_in_one_place() {
         "\"schedule\"",
         "-signals\"",
         ":work\"",
+        "\"cron_job",
         "\"j|",
         "\"h|",
     ];
