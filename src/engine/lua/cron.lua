@@ -24,13 +24,13 @@ local enqueue = not anew and ARGV[14] ~= '' and known[3] ~= 'disabled'
 if enqueue then
   redis.call('SADD', ARGV[11], ARGV[12])
   redis.call('LPUSH', ARGV[13], ARGV[14])
+  redis.call('ZREMRANGEBYSCORE', slots, '-inf', '(' .. ARGV[9])
   redis.call('ZADD', slots, slot, member)
 end
 redis.call('HSET', line, 'last_slot', slot)
 if not enqueue then return 0 end
 -- the rest is for the gem and its pages
 redis.call('HSET', line, 'last_enqueue_time', ARGV[10])
-redis.call('ZREMRANGEBYSCORE', slots, '-inf', '(' .. ARGV[9])
 redis.pcall('LPUSH', history, ARGV[15])
 redis.pcall('LTRIM', history, 0, ARGV[16])
 return 1
