@@ -15,6 +15,8 @@ job!(Nightly { n: u32 }, |this, cx| {
     Ok(())
 });
 
+job!(Odd {} queue "odd", |_this, _cx| Ok(()));
+
 fn registry() -> Registry<Diary> {
     Registry::new(Diary::default()).job::<Nightly>()
 }
@@ -330,12 +332,12 @@ async fn a_full_redis_is_tried_again() {
 async fn something_else_in_the_place_of_a_key() {
     let (log, _guard) = Log::catch();
     let server = Server::start().await;
-    let names = ["hash", "slots", "history", "good"];
+    let names = ["hash", "slots", "history", "good", "queue"];
     let lines = || {
         let registry = registry().cron("hash", YEARLY, Nightly { n: 1 });
         let registry = registry.cron("slots", YEARLY, Nightly { n: 2 });
         let registry = registry.cron("history", YEARLY, Nightly { n: 3 });
-        registry.cron("good", YEARLY, Nightly { n: 4 })
+        registry.cron("good", YEARLY, Nightly { n: 4 }).cron("queue", YEARLY, Odd {})
     };
     known(&server, lines(), &names).await;
     let slot = last_slot(&server, "good").await.unwrap();
@@ -345,14 +347,19 @@ async fn something_else_in_the_place_of_a_key() {
     let () = server.query(&format!("SET {} nonsense", line("hash"))).await;
     let () = server.query(&format!("SET {}:enqueued nonsense", line("slots"))).await;
     let () = server.query(&format!("SET {}:jid_history nonsense", line("history"))).await;
+    let () = server.query("SET queue:odd nonsense").await;
     let worker = start(&server, lines());
     eventually("the others", async || enqueued(&server).await == [(3, slot), (4, slot)]).await;
-    for name in ["hash", "slots"] {
+    for name in ["hash", "slots", "queue"] {
         let words = format!("WRONGTYPE at a key of the cron line \\\"{name}\\\"");
         eventually(&words, async || log.count(&words) > 0).await;
     }
     let () = server.query(&format!("DEL {}:enqueued", line("slots"))).await;
     eventually("that one too", async || enqueued(&server).await.contains(&(2, slot))).await;
+    // refused at its push, the slot was not remembered either
+    assert_eq!(last_slot(&server, "queue").await, Some(1_000));
+    let () = server.query("DEL queue:odd").await;
+    eventually("and that", async || server.query::<u32>("LLEN queue:odd").await == 1).await;
     worker.stop().await;
 }
 
