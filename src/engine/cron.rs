@@ -80,6 +80,9 @@ impl Watch {
         for slot in slots {
             let claim = line.claim(redis, slot, pass_over).await?;
             self.tell(line, slot, now, &claim);
+            if claim == Claim::Foreign {
+                break;
+            }
         }
         self.settled = Some(latest);
         Ok(())
