@@ -4,8 +4,10 @@
 
 use roustabout::engine::{Missed, Payload, Registry, Schedule, WorkerOptions};
 
-use crate::child::{Gate, Setup};
-use crate::support::{Diary, Log, Running, Server, brisk, client, eventually};
+use crate::support::{Diary, Running, Server, brisk, eventually};
+
+mod faults; // kills, a full Redis, other things under our keys
+mod list; // what is in Redis is what the registry has
 
 const YEARLY: &str = "0 0 1 1 *";
 const YEAR: i64 = 366 * 86_400;
@@ -14,8 +16,6 @@ job!(Nightly { n: u32 }, |this, cx| {
     cx.app.note(this.n);
     Ok(())
 });
-
-job!(Odd {} queue "odd", |_this, _cx| Ok(()));
 
 fn registry() -> Registry<Diary> {
     Registry::new(Diary::default()).job::<Nightly>()
@@ -172,34 +172,6 @@ async fn missed_slots_are_caught_up_as_the_line_says() {
 }
 
 #[tokio::test]
-async fn no_slot_is_lost_or_doubled_by_a_kill() {
-    // (slots of weeks: what the set of a day does not hold, the last slot alone tells)
-    let server = Server::start().await;
-    // each process has one place, and a job to keep it: what is enqueued stays where it is
-    let setup = Setup { concurrency: 1, cron: Some("0 * * * *".into()), ..Setup::new(&server) };
-    let gates = (0..9).map(|n| Gate { name: n.to_string() });
-    client(&server).enqueue_all(gates).await.unwrap();
-    let mut first = setup.start();
-    eventually("it is known", || is_listed(&server, "cron")).await;
-    first.kill();
-    assert_eq!(enqueued(&server).await, []);
-    let (now, _): (i64, i64) = server.query("TIME").await;
-    let last = now / 3_600 * 3_600 - 900 * 3_600;
-    last_ran(&server, "cron", last).await;
-    for enough in [50, 300] {
-        let mut victims = [setup.start(), setup.start()];
-        eventually("some are enqueued", async || enqueued(&server).await.len() > enough).await;
-        victims.iter_mut().for_each(|child| child.kill());
-    }
-    let mut child = setup.start();
-    eventually("all are enqueued", async || enqueued(&server).await.len() >= 900).await;
-    child.kill();
-    let slots: Vec<i64> = enqueued(&server).await.iter().map(|(_, slot)| *slot).collect();
-    let expected: Vec<i64> = (1..).map(|n| last + n * 3_600).take(slots.len()).collect();
-    assert_eq!(slots, expected);
-}
-
-#[tokio::test]
 async fn what_is_disabled_on_the_page_is_passed_over() {
     let server = Server::start().await;
     let lines = || {
@@ -224,177 +196,6 @@ async fn what_is_disabled_on_the_page_is_passed_over() {
     eventually("the other is", async || enqueued(&server).await.len() == 2).await;
     worker.stop().await;
     assert_eq!(enqueued(&server).await, [(2, slot), (2, slot)]);
-}
-
-#[tokio::test]
-async fn changed_and_removed_lines_leave_nothing_behind() {
-    let server = Server::start().await;
-    let old = registry().cron("gone", YEARLY, Nightly { n: 1 });
-    let old = old.cron("moved", YEARLY, Nightly { n: 2 }).cron("same", YEARLY, Nightly { n: 3 });
-    let old = old.cron("off", YEARLY, Nightly { n: 7 });
-    let names = ["gone", "moved", "same", "off"];
-    known(&server, old, &names).await;
-    let slot = last_slot(&server, "same").await.unwrap();
-    for name in names {
-        last_ran(&server, name, slot - 3 * YEAR).await;
-        let () = server.query(&format!("LPUSH {}:jid_history {{}}", line(name))).await;
-    }
-    let () = server.query(&format!("HSET {} status disabled", line("off"))).await;
-    // its times come round later in the year, so that its latest slot is of the year before …
-    let moved = registry().cron("moved", "59 23 31 12 *", Nightly { n: 4 });
-    let moved = moved.cron("off", "59 23 31 12 *", Nightly { n: 8 });
-    let new = moved.cron("same", YEARLY, Nightly { n: 5 }).cron("added", YEARLY, Nightly { n: 6 });
-    let worker = start(&server, new);
-    eventually("one is caught up", async || !enqueued(&server).await.is_empty()).await;
-    eventually("one is added", || is_listed(&server, "added")).await;
-    worker.stop().await;
-    assert_eq!(enqueued(&server).await, [(5, slot)]);
-    let keys: Vec<String> = server.query("KEYS *gone*").await;
-    assert!(keys.is_empty() && !is_listed(&server, "gone").await, "{keys:?}");
-    // … and is no slot of it: it had other times then
-    assert_eq!(last_slot(&server, "moved").await, Some(slot - 60));
-    assert_eq!(field(&server, "moved", "cron").await.as_deref(), Some("59 23 31 12 *"));
-    assert_eq!(field(&server, "off", "status").await.as_deref(), Some("disabled"));
-
-    known(&server, registry(), &[]).await;
-    let none = async || server.query::<Vec<String>>("KEYS cron_*").await.is_empty();
-    let worker = start(&server, registry());
-    eventually("a list without lines", none).await;
-    worker.stop().await;
-}
-
-// a minute that comes while both run, the one with the old list and the one with the new
-#[tokio::test]
-async fn a_deploy() {
-    let server = Server::start().await;
-    let minutely = "* * * * *";
-    let old = registry().cron("same", minutely, Nightly { n: 1 });
-    let old =
-        old.cron("gone", minutely, Nightly { n: 2 }).cron("moved", minutely, Nightly { n: 3 });
-    let old = start(&server, old);
-    for name in ["same", "gone", "moved"] {
-        eventually("it is known", || is_listed(&server, name)).await;
-    }
-    let new = registry().cron("same", minutely, Nightly { n: 1 });
-    let new =
-        new.cron("moved", YEARLY, Nightly { n: 4 }).cron("deleted", minutely, Nightly { n: 5 });
-    let new = start(&server, new);
-    eventually("the new list", || is_listed(&server, "deleted")).await;
-    // as the page does it
-    let () = server.query(&format!("DEL {}", line("deleted"))).await;
-    let () = server.query(&format!("SREM cron_jobs:roustabout {}", line("deleted"))).await;
-    // the minute may have come before the new one had started
-    let (now, _): (i64, i64) = server.query("TIME").await;
-    let came = async |slot: i64| enqueued(&server).await.iter().any(|(_, at)| *at > slot);
-    eventually("a minute comes", || came(now)).await;
-    let next = now / 60 * 60 + 60;
-    eventually("it is dealt with", async || last_slot(&server, "same").await >= Some(next)).await;
-    old.stop().await;
-    new.stop().await;
-    let jobs = enqueued(&server).await;
-    let after: Vec<u64> = jobs.iter().filter(|(_, at)| *at == next).map(|(n, _)| *n).collect();
-    assert_eq!(after, [1], "{jobs:?}");
-    let lines: Vec<String> = server.query("SMEMBERS cron_jobs:roustabout").await;
-    assert!(lines.len() == 2 && field(&server, "deleted", "cron").await.is_none(), "{lines:?}");
-}
-
-// the newest has ended, an older one lives on
-#[tokio::test]
-async fn whoever_lives_keeps_the_list() {
-    let server = Server::start().await;
-    let old = start(&server, registry().cron("old", YEARLY, Nightly { n: 1 }));
-    eventually("the old list", || is_listed(&server, "old")).await;
-    let new = start(&server, registry().cron("new", YEARLY, Nightly { n: 2 }));
-    eventually("the new list", || is_listed(&server, "new")).await;
-    assert!(!is_listed(&server, "old").await);
-    new.stop().await;
-    let () = server.query("DEL roustabout:cron-keeper").await; // as it goes by itself in a while
-    eventually("the old list", || is_listed(&server, "old")).await;
-    assert!(!is_listed(&server, "new").await);
-    old.stop().await;
-}
-
-#[tokio::test]
-async fn a_full_redis_is_tried_again() {
-    let (log, _guard) = Log::catch();
-    let server = Server::start().await;
-    known(&server, nightly(YEARLY), &["nightly"]).await;
-    let slot = last_slot(&server, "nightly").await.unwrap();
-    last_ran(&server, "nightly", 1_000).await;
-    let () = server.query("CONFIG SET maxmemory 1").await;
-    let worker = start(&server, nightly(YEARLY));
-    eventually("it is refused", async || log.count("Redis refuses to") > 0).await;
-    assert_eq!(last_slot(&server, "nightly").await, Some(1_000));
-    let left: Vec<String> = server.query("KEYS *").await;
-    let half = |key: &String| key.starts_with("queue") || key.ends_with(":enqueued");
-    assert!(!left.iter().any(half), "{left:?}");
-    let () = server.query("CONFIG SET maxmemory 0").await;
-    eventually("it is enqueued", async || enqueued(&server).await == [(1, slot)]).await;
-    worker.stop().await;
-    assert_eq!(enqueued(&server).await, [(1, slot)]);
-}
-
-#[tokio::test]
-async fn something_else_in_the_place_of_a_key() {
-    let (log, _guard) = Log::catch();
-    let server = Server::start().await;
-    let names = ["hash", "slots", "history", "good", "queue"];
-    let lines = || {
-        let registry = registry().cron("hash", YEARLY, Nightly { n: 1 });
-        let registry = registry.cron("slots", YEARLY, Nightly { n: 2 });
-        let registry = registry.cron("history", YEARLY, Nightly { n: 3 });
-        registry.cron("good", YEARLY, Nightly { n: 4 }).cron("queue", YEARLY, Odd {})
-    };
-    known(&server, lines(), &names).await;
-    let slot = last_slot(&server, "good").await.unwrap();
-    for name in names {
-        last_ran(&server, name, 1_000).await;
-    }
-    let () = server.query(&format!("SET {} nonsense", line("hash"))).await;
-    let () = server.query(&format!("SET {}:enqueued nonsense", line("slots"))).await;
-    let () = server.query(&format!("SET {}:jid_history nonsense", line("history"))).await;
-    let () = server.query("SET queue:odd nonsense").await;
-    let worker = start(&server, lines());
-    eventually("the others", async || enqueued(&server).await == [(3, slot), (4, slot)]).await;
-    for name in ["hash", "slots", "queue"] {
-        let words = format!("WRONGTYPE at a key of the cron line \\\"{name}\\\"");
-        eventually(&words, async || log.count(&words) > 0).await;
-    }
-    let () = server.query(&format!("DEL {}:enqueued", line("slots"))).await;
-    eventually("that one too", async || enqueued(&server).await.contains(&(2, slot))).await;
-    // refused at its push, the slot was not remembered either
-    assert_eq!(last_slot(&server, "queue").await, Some(1_000));
-    let () = server.query("DEL queue:odd").await;
-    eventually("and that", async || server.query::<u32>("LLEN queue:odd").await == 1).await;
-    worker.stop().await;
-}
-
-// the last slot is far ahead: the server's clock went wrong, and was put right
-#[tokio::test]
-async fn a_clock_that_is_set_back_stops_no_line() {
-    let server = Server::start().await;
-    known(&server, nightly(YEARLY), &["nightly"]).await;
-    let slot = last_slot(&server, "nightly").await.unwrap();
-    last_ran(&server, "nightly", slot + 9 * YEAR).await;
-    let worker = start(&server, nightly(YEARLY));
-    eventually("it begins anew", async || last_slot(&server, "nightly").await == Some(slot)).await;
-    worker.stop().await;
-    assert!(enqueued(&server).await.is_empty());
-}
-
-#[tokio::test]
-async fn a_slot_that_ruby_claimed_is_rubys() {
-    let server = Server::start().await;
-    known(&server, nightly(YEARLY), &["nightly"]).await;
-    let slot = last_slot(&server, "nightly").await.unwrap();
-    let slots = format!("{}:enqueued", line("nightly"));
-    let claimed: Vec<String> = server.query(&format!("ZRANGE {slots} 0 -1")).await;
-    last_ran(&server, "nightly", 1_000).await;
-    let () = server.query(&format!("ZADD {slots} {slot}.0 {}", claimed[0])).await;
-    let worker = start(&server, nightly(YEARLY));
-    eventually("it is settled", async || last_slot(&server, "nightly").await == Some(slot)).await;
-    worker.stop().await;
-    assert!(enqueued(&server).await.is_empty());
 }
 
 #[test]
