@@ -1,132 +1,116 @@
-//! Cron lines: a job enqueued at set times, once over all processes, without a leader. Every
-//! process tries each slot; Redis lets one through. A slot missed while nobody ran is caught up
-//! (the latest one), since what counts is the last slot that Redis remembers.
+//! Enqueues the jobs of cron lines at their times, once over all processes, without a leader:
+//! every process tries each slot, and Redis lets one through (`lua/cron.lua`). A slot missed while
+//! nobody ran is caught up or not, as the line says, since Redis remembers the last one.
+//!
+//! In a deploy, processes with an old list and such with a new one run side by side. The list in
+//! Redis is that of the one that started last (`crontab`), and a slot goes to whom has the line as
+//! it stands there: what is removed or has other times or arguments is nobody's but the new ones'
+//! from the moment on when the first of them has started.
 
-use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::Context;
-use chrono::{DateTime, Utc};
-use croner::Cron;
 use redis::RedisResult;
 use tokio::time::sleep;
 
-use super::jid::new_jid;
-use super::keys;
-use super::payload::{Payload, Seconds};
+use super::cron_line::{Claim, CronLine};
+use super::crontab::Crontab;
 use super::redis::Redis;
-use super::scripts;
+use super::refusals::Refusals;
+use super::schedule::Due;
 
-/// A name, times and a job.
-pub(crate) struct CronLine {
-    pub(crate) name: &'static str,
-    times: Cron,
-    payload: Payload,
-}
+/// Look at least this often: clocks are set, other processes end.
+const SAFETY: Duration = Duration::from_secs(30);
+/// After an error.
+const AFTER_ERROR: Duration = Duration::from_secs(5);
 
-impl CronLine {
-    pub(crate) fn new(
-        name: &'static str,
-        expression: &str,
-        payload: Payload,
-    ) -> anyhow::Result<CronLine> {
-        let fields = expression.split_whitespace().count();
-        anyhow::ensure!(fields == 5, "{expression:?} has {fields} fields, not five");
-        let times = Cron::from_str(expression).with_context(|| format!("{expression:?}"))?;
-        Ok(CronLine { name, times, payload })
-    }
-
-    /// The latest slot that is not after `now` (epoch seconds).
-    fn slot(&self, now: f64) -> Option<i64> {
-        let now = DateTime::<Utc>::from_timestamp(now as i64, 0)?;
-        Some(self.times.find_previous_occurrence(&now, true).ok()?.timestamp())
-    }
-
-    fn next(&self, now: f64) -> Option<i64> {
-        let now = DateTime::<Utc>::from_timestamp(now as i64, 0)?;
-        Some(self.times.find_next_occurrence(&now, false).ok()?.timestamp())
-    }
+/// What a process knows of a line.
+struct Watch {
+    /// The slot that was dealt with last, by whomever.
+    settled: Option<i64>,
+    foreign: bool,
+    refusals: Refusals,
 }
 
 /// Enqueues what is due, for the life of the process.
 pub(crate) async fn run(redis: Redis, lines: Vec<CronLine>) {
-    let mut tried = vec![0; lines.len()];
-    let mut refusals = redis.complaints().about("enqueue the jobs of cron lines");
+    let mut crontab = Crontab::new(redis.clone());
+    let watch = |line: &CronLine| {
+        let what = format!("enqueue the job of the cron line {:?}", line.name);
+        Watch { settled: None, foreign: false, refusals: redis.complaints().about(what) }
+    };
+    let mut watches: Vec<Watch> = lines.iter().map(watch).collect();
     loop {
-        let now = redis.clock().now();
-        for (line, tried) in lines.iter().zip(&mut tried) {
-            let Some(slot) = line.slot(now).filter(|slot| slot > tried) else {
-                continue;
-            };
-            match enqueue(&redis, line, slot, now).await {
-                Ok(enqueued) => {
-                    refusals.passed();
-                    *tried = slot;
-                    if enqueued {
-                        tracing::info!(
-                            cron = line.name,
-                            job.class = line.payload.class(),
-                            "enqueued"
-                        );
-                    }
+        let mut well = crontab.look(&lines).await;
+        for (line, watch) in lines.iter().zip(&mut watches) {
+            match watch.look(&redis, line).await {
+                Ok(()) => watch.refusals.passed(),
+                Err(error) => {
+                    watch.refusals.note(&line.blame(error));
+                    well = false;
                 }
-                Err(error) => drop(refusals.note(&error)), // the next look is seconds away
             }
         }
-        let next = lines.iter().filter_map(|line| line.next(now)).min();
-        sleep(pause(next, redis.clock().now())).await;
+        let now = redis.clock().now();
+        let next = lines.iter().filter_map(|line| line.slots.next(now)).min();
+        sleep(pause(next, now, if well { SAFETY } else { AFTER_ERROR })).await;
     }
 }
 
-/// Until the next slot, but look again now and then: clocks are set, Redis was away.
-fn pause(next: Option<i64>, now: f64) -> Duration {
-    let seconds = next.map_or(30.0, |next| next as f64 - now);
-    Duration::from_secs_f64(seconds.clamp(0.05, 30.0))
-}
-
-async fn enqueue(redis: &Redis, line: &CronLine, slot: i64, now: f64) -> RedisResult<bool> {
-    let queue: String = line.payload.get("queue").unwrap_or_default();
-    let payload = line.payload.clone().with("jid", new_jid());
-    let payload = payload.with("created_at", Seconds(now)).with("enqueued_at", Seconds(now));
-    let mut script = scripts::CRON.prepare_invoke();
-    script.arg(keys::CRON).arg(line.name).arg(slot);
-    script.arg(keys::QUEUES).arg(&queue).arg(keys::queue(&queue)).arg(payload.to_bytes());
-    let enqueued: bool = redis.connection().await?.run(&script).await?;
-    if enqueued {
-        redis.wakes().pushed(&queue);
-    }
-    Ok(enqueued)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slots() {
-        let line = |text| CronLine::new("x", text, Payload::new("X", serde_json::json!([])));
-        let daily = line("0 3 * * *").unwrap();
-        let three = 1_700_017_200; // 2023-11-15 03:00:00 UTC
-        assert_eq!(daily.slot(three as f64), Some(three));
-        assert_eq!(daily.slot(three as f64 - 1.0), Some(three - 86_400));
-        assert_eq!(daily.next(three as f64), Some(three + 86_400));
-        for bad in ["", "* * * *", "61 * * * *", "* * * * * *", "a b c d e"] {
-            assert!(line(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn every_line_that_is_accepted_can_be_asked() {
-        let words = ["*", "*/5", "1-3", ",", "L", "W", "#", "?", "MON", "FEB", "31", "0", " ", " "];
-        super::super::arbitrary::rounds(300, |rng| {
-            let fields = [(); 5].map(|()| super::super::arbitrary::words(rng, &words));
-            let payload = Payload::new("X", serde_json::json!([]));
-            let Ok(line) = CronLine::new("x", &fields.join(" "), payload) else { return };
-            for now in [0.0, 1_700_000_000.0, f64::MAX, f64::NAN] {
-                let (slot, next) = (line.slot(now), line.next(now));
-                assert!(slot.is_none_or(|slot| slot as f64 <= now), "{fields:?} {slot:?}");
-                assert!(next.is_none_or(|next| next as f64 > now), "{fields:?} {next:?}");
+impl Watch {
+    /// Deals with the slots that have come, if there are any.
+    async fn look(&mut self, redis: &Redis, line: &CronLine) -> RedisResult<()> {
+        let now = redis.clock().now();
+        // not only later ones: the clock may have been set back
+        let new = |slot: &i64| self.settled != Some(*slot);
+        let Some(latest) = line.slots.latest(now).filter(new) else { return Ok(()) };
+        let (slots, pass_over) = match line.due(redis, latest, now).await? {
+            Due::PassOver(slot) => (vec![slot], true),
+            Due::Enqueue(slots, more) => {
+                if more {
+                    let slots = slots.len();
+                    tracing::warn!(
+                        cron = line.name,
+                        slots,
+                        "many slots were missed: these are caught up"
+                    );
+                }
+                (slots, false)
             }
-        });
+        };
+        for slot in slots {
+            let claim = line.claim(redis, slot, pass_over).await?;
+            self.tell(line, slot, now, &claim);
+            if claim == Claim::Foreign {
+                break;
+            }
+        }
+        self.settled = Some(latest);
+        Ok(())
     }
+
+    fn tell(&mut self, line: &CronLine, slot: i64, now: f64, claim: &Claim) {
+        let foreign = *claim == Claim::Foreign;
+        if let Claim::Enqueued(jid) = claim {
+            let late = format!("{:.1}", now - slot as f64);
+            tracing::info!(
+                cron = line.name,
+                job.class = line.class(),
+                job.jid = jid,
+                late,
+                "enqueued"
+            );
+        } else if foreign && !self.foreign {
+            tracing::info!(
+                cron = line.name,
+                "left alone: it was deleted, or a newer process has it otherwise"
+            );
+        }
+        self.foreign = foreign;
+    }
+}
+
+/// Until the next slot, but look again now and then.
+fn pause(next: Option<i64>, now: f64, longest: Duration) -> Duration {
+    let seconds = next.map_or(f64::MAX, |next| next as f64 - now);
+    Duration::from_secs_f64(seconds.clamp(0.05, longest.as_secs_f64()))
 }

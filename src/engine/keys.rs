@@ -30,8 +30,30 @@ pub(crate) const COUNTERS: &str = "roustabout:counters";
 pub(crate) const PROBE: &str = "roustabout:probe";
 /// Since when (epoch ms) heartbeats have come through without a break; expires with one.
 pub(crate) const UNBROKEN: &str = "roustabout:unbroken";
-/// Hash cron line -> epoch second of the last slot that was enqueued.
-pub(crate) const CRON: &str = "roustabout:cron";
+/// Which process wrote the cron lines: the one that started last of those that live.
+pub(crate) const CRON_KEEPER: &str = "roustabout:cron-keeper";
+
+/// What the sidekiq-cron gem calls the place of our cron lines, apart from those of its own.
+pub(crate) const CRON_NAMESPACE: &str = "roustabout";
+
+/// Set of the keys of all cron lines of ours. These are the sidekiq-cron gem's keys, in a namespace
+/// of our own.
+pub(crate) const CRON_LINES: &str = "cron_jobs:roustabout";
+
+/// The hash of a cron line: the gem's fields, and `last_slot` of ours.
+pub(crate) fn cron_line(name: &str) -> String {
+    format!("cron_job:roustabout:{name}")
+}
+
+/// The sorted set of the slots of a cron line that were enqueued lately, by time.
+pub(crate) fn cron_slots(line: &str) -> String {
+    format!("{line}:enqueued")
+}
+
+/// The list of the jobs of a cron line that were enqueued lately.
+pub(crate) fn cron_history(line: &str) -> String {
+    format!("{line}:jid_history")
+}
 
 /// A push that may be sent again was done under this id (drawn anew for each push: two pushes
 /// may bear the same jid).
@@ -154,6 +176,12 @@ pub(crate) const ITERATION_TTL: Duration = Duration::from_secs(30 * 86_400);
 pub(crate) const SIGNALS_TTL: Duration = Duration::from_secs(60);
 /// How long a stopped process may stay away before its return is no news.
 pub(crate) const STOPPED_TTL: Duration = Duration::from_secs(86_400);
+/// How long a process that keeps the cron lines may be silent before another one does.
+pub(crate) const CRON_KEEPER_TTL: Duration = Duration::from_secs(90);
+/// How long the slots of a cron line are listed; as the gem has it.
+pub(crate) const CRON_SLOTS_TTL: Duration = Duration::from_secs(86_400);
+/// How many jobs of a cron line are listed; as the gem has it.
+pub(crate) const CRON_HISTORY: usize = 10;
 /// How long deploys are shown.
 pub(crate) const MARKS_TTL: Duration = Duration::from_secs(90 * 86_400);
 /// One deploy is marked at most once within this.

@@ -16,11 +16,11 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `backtrace` `retry` `status` `delivery` `inflight` `tracker` `address` `gauge` `wakes` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `queues` `options` `tls` `server` `slots` `schedule` `scripts` (`lua/`) `metrics` `counters` `backtrace` `retry` `status` `delivery` `inflight` `tracker` `address` `gauge` `wakes` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `iteration` `run` `context` `middleware` `death` `job` `batch` `pushing` `recorded` `pushes` `client` `backlog` `buffered` `notice` `inspect` |
 //! | what tests of theirs use | `trial` `private_redis` `testing` |
-//! | one verb each | `suspects` `finish` `fetch` `track` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
+//! | one verb each | `suspects` `finish` `fetch` `track` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron_line` `crontab` `cron` |
 //! | one job; all of them; the process | `registry` `outcome` `processor` `intake` `parts` `idle` `worker` |
 
 mod active_job;
@@ -38,6 +38,8 @@ mod connection;
 mod context;
 mod counters;
 mod cron;
+mod cron_line;
+mod crontab;
 mod death;
 mod delivery;
 mod endings;
@@ -89,10 +91,12 @@ mod registry;
 mod rescues;
 mod retry;
 mod run;
+mod schedule;
 mod scripts;
 mod server;
 mod session;
 mod signals;
+mod slots;
 mod status;
 mod suspects;
 pub mod testing;
@@ -126,6 +130,7 @@ pub use queues::QueueList;
 pub use redis::Redis;
 pub use registry::Registry;
 pub use retry::{Retry, Stop};
+pub use schedule::{Missed, Schedule};
 pub use server::ServerInfo;
 pub use status::{State, Status};
 pub use tls::TlsVerify;

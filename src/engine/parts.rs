@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::counters::Counters;
-use super::cron::CronLine;
+use super::cron_line::CronLine;
 use super::fetch::Fetcher;
 use super::finish::Finisher;
 use super::heartbeat::Heartbeat;

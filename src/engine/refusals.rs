@@ -3,6 +3,7 @@
 //! meanwhile. (Where it refuses everything, the connection is given up instead, and `connect.rs`
 //! tells of the outage.)
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,7 +27,7 @@ pub(crate) struct Complaints {
 /// One thing that a part of the process asks for again and again, and how the server takes it.
 pub(crate) struct Refusals {
     /// As in "Redis refuses to …".
-    what: &'static str,
+    what: Cow<'static, str>,
     complaints: Complaints,
     /// The complaint that this is a part of.
     held: Option<String>,
@@ -34,7 +35,8 @@ pub(crate) struct Refusals {
 }
 
 impl Complaints {
-    pub(crate) fn about(&self, what: &'static str) -> Refusals {
+    pub(crate) fn about(&self, what: impl Into<Cow<'static, str>>) -> Refusals {
+        let what = what.into();
         Refusals { what, complaints: self.clone(), held: None, pause: SHORTEST }
     }
 

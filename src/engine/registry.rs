@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 
 use super::active_job;
 use super::context::JobContext;
-use super::cron::CronLine;
+use super::cron_line::CronLine;
 use super::death::Death;
 use super::enqueue_error::EnqueueError;
 use super::invalid::check;
@@ -22,6 +22,7 @@ use super::placed::Placed;
 use super::readable::cut;
 use super::retry::{Failure, Rule};
 use super::run::Run;
+use super::schedule::Schedule;
 
 /// All jobs of an application.
 pub struct Registry<A> {
@@ -85,17 +86,21 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
         self
     }
 
-    /// Enqueues `job` at the times of a cron expression of five fields (minute, hour, day of
-    /// month, month, day of week; names allowed), in UTC, once over all processes. The name is
-    /// what a slot is remembered by.
+    /// Enqueues `job` at set times, `"0 3 * * *"` or `"0 3 * * * Europe/Berlin"` (more in
+    /// [`Schedule`]), once over all processes. The name is what its slots are remembered by.
     ///
     /// # Panics
     ///
-    /// If the expression is none, the name is taken, or the job cannot be encoded.
-    pub fn cron<J: Job<App = A>>(mut self, name: &'static str, expression: &str, job: J) -> Self {
+    /// If these are no times, the name is taken, or the job cannot be encoded.
+    pub fn cron<J: Job<App = A>>(
+        mut self,
+        name: &'static str,
+        times: impl Into<Schedule>,
+        job: J,
+    ) -> Self {
         let payload: Result<Payload, EnqueueError> = Payload::of(&job);
         let payload = payload.unwrap_or_else(|error| panic!("cron line {name:?}: {error}"));
-        let line = CronLine::new(name, expression, payload);
+        let line = CronLine::new(name, times.into(), payload);
         let line = line.unwrap_or_else(|error| panic!("cron line {name:?}: {error}"));
         let twice = self.lines.iter().any(|other| other.name == name);
         assert!(!twice, "two cron lines are named {name:?}");

@@ -1,7 +1,7 @@
 //! The Lua scripts. Each says in its head what it takes and returns; all of them begin with a
 //! write that a full server lets pass (an expiry or a removal), because a script whose first
-//! write adds something is refused there; but for `cron` and `push`, which enqueue. None is sent inside
-//! MULTI.
+//! write adds something is refused there; but for `cron` and `push`, which enqueue, and `cron_line`,
+//! which can wait. None is sent inside MULTI.
 
 use std::sync::LazyLock;
 
@@ -25,6 +25,8 @@ scripts! {
     ACCUSE = "accuse";
     LEAVE = "dead" "leave";
     CRON = "cron";
+    CRON_LINE = "cron_line";
+    CRON_REMOVE = "cron_remove";
     PUSH = "push";
     TRACK = "track";
 }

@@ -21,6 +21,6 @@ pub fn registry(app: App) -> Registry<App> {
         .job::<ImportCsv>()
         .job::<DeliverWebhook>()
         .job::<PruneImports>()
-        // minute, hour, day, month, weekday; UTC
+        // minute, hour, day, month, weekday, in UTC; or add a zone: "0 3 * * * Europe/Berlin"
         .cron("prune-imports", "0 3 * * *", PruneImports)
 }

@@ -1,4 +1,4 @@
-//! What an author of jobs may do, each shown once: ways to stop, limits, middleware, cron.
+//! What an author of jobs may do, each shown once: ways to stop, limits, middleware.
 
 use std::time::{Duration, SystemTime};
 
@@ -158,32 +158,6 @@ async fn enqueueing_for_a_time_and_nonsense() {
     ] {
         assert!(matches!(client.push(bad).await, Err(EnqueueError::Invalid(_))));
     }
-}
-
-#[tokio::test]
-async fn a_cron_slot_is_enqueued_once_and_caught_up() {
-    job!(Nightly {}, |_this, cx| {
-        cx.app.note("nightly");
-        Ok(())
-    });
-    let (server, diary) = (Server::start().await, Diary::default());
-    // the last slot that anybody saw is long past
-    let () = server.query("HSET roustabout:cron nightly 1000").await;
-    let start = || {
-        let registry = Registry::new(diary.clone()).job::<Nightly>();
-        let registry = registry.cron("nightly", "0 0 1 1 *", Nightly {});
-        let registry = registry.cron("never seen before", "0 0 1 1 *", Nightly {});
-        Running::start(brisk(), server.redis(), registry)
-    };
-    let workers = [start(), start(), start()];
-    eventually("it ran", async || diary.len() == 1).await;
-    let known = async || server.query::<u32>("HLEN roustabout:cron").await == 2;
-    eventually("the other is remembered", known).await;
-    for worker in workers {
-        worker.stop().await;
-    }
-    assert_eq!(diary.len(), 1);
-    assert!(server.query::<u64>("HGET roustabout:cron nightly").await > 1_700_000_000);
 }
 
 // a missing value read as a number: the others on the connection have nothing to do with it

@@ -167,7 +167,8 @@ const COUNTS: [&str; 5] = ["stat:", "j|", "h|", "Toil-", "Steps-"];
 /// Nothing of the engine's is left but its counters and what it remembers about names.
 async fn leftovers(server: &Server, verdict: &mut Verdict) {
     let mut keys: Vec<String> = server.query("KEYS *").await;
-    let kept = ["queues", "dead", "roustabout:counters", "roustabout:rescues", "roustabout:cron"];
+    let kept =
+        ["queues", "dead", "roustabout:counters", "roustabout:rescues", "roustabout:cron-keeper"];
     let passing = |key: &str| {
         // these expire; of a process that was killed nobody deletes them
         [":work", ":workers"].iter().any(|end| key.ends_with(end))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roustabout::engine::{
-    Lifecycle, Redis, RedisOptions, Registry, TlsVerify, Worker, WorkerOptions,
+    Lifecycle, Missed, Redis, RedisOptions, Registry, Schedule, TlsVerify, Worker, WorkerOptions,
 };
 use roustabout::notices::{Notices, Receiver};
 use roustabout::pidfile::Pidfile;
@@ -35,7 +35,7 @@ pub struct Setup {
     pub grace: Duration,
     /// The engine's own times instead of short ones.
     pub unhurried: bool,
-    /// When a `Note` of this name is enqueued.
+    /// When a `Note` of this name is enqueued, and each time counts.
     pub cron: Option<String>,
     pub stall_timeout: Option<Duration>,
     pub memory_limit: Option<u64>,
@@ -195,7 +195,11 @@ impl Setup {
         let registry = registry.job::<Killer>().job::<Frozen>().job::<Block>().job::<Leak>();
         let registry = registry.job::<Hold>().job::<Rows>();
         match &self.cron {
-            Some(times) => registry.cron("cron", times, Note { name: "cron".into() }),
+            Some(times) => registry.cron(
+                "cron",
+                Schedule::new(times).missed(Missed::All),
+                Note { name: "cron".into() },
+            ),
             None => registry,
         }
     }

@@ -94,7 +94,7 @@ async fn all_goes_by_the_server(skew: &str) {
         (now - record).abs() < 30.0 && (now - started).abs() < 60.0,
         "{now} {record} {started}"
     );
-    let slot: Option<f64> = server.query("HGET roustabout:cron cron").await;
+    let slot: Option<f64> = server.query("HGET cron_job:roustabout:cron last_slot").await;
     assert!(slot.is_some_and(|slot| slot < now), "{slot:?}");
     assert_eq!(noted(&server, "cron").await, 0);
     child.stop().await;

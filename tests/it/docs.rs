@@ -1,5 +1,5 @@
-//! `docs/reliability.md` names a test for each promise, `docs/sidekiq.md` one for what it says:
-//! they are there. The examples of `docs/testing-jobs.md` are tests.
+//! `docs/reliability.md` names a test for each promise, `docs/sidekiq.md` and `docs/cron.md` one
+//! for what they say: they are there. The examples of `docs/testing-jobs.md` are tests.
 
 use std::fs;
 use std::path::Path;
@@ -50,8 +50,9 @@ fn every_promise_names_tests_that_are_there() {
 }
 
 #[test]
-fn the_page_on_sidekiq_names_tests_that_are_there() {
-    let page = read("docs/sidekiq.md");
+fn the_pages_on_sidekiq_and_cron_name_tests_that_are_there() {
+    let pages = read("docs/sidekiq.md") + &read("docs/cron.md");
+    let page: String = pages.split("```").step_by(2).collect(); // without the code
     let mut checked = 0;
     for (file, test) in page.split('`').skip(1).step_by(2).filter_map(|name| name.split_once("::"))
     {

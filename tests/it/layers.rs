@@ -23,6 +23,8 @@ const GROUND_UP: &[&str] = &[
     "options",
     "tls",
     "server",
+    "slots",
+    "schedule",
     "scripts",
     "metrics",
     "counters",
@@ -75,6 +77,8 @@ const GROUND_UP: &[&str] = &[
     "heartbeat",
     "reaper",
     "poller",
+    "cron_line",
+    "crontab",
     "cron", // one verb each
     "registry",
     "outcome",
@@ -173,6 +177,7 @@ fn keys_are_in_one_place() {
         "\"schedule\"",
         "-signals\"",
         ":work\"",
+        "\"cron_job",
         "\"j|",
         "\"h|",
     ];

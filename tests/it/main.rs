@@ -37,6 +37,7 @@ mod buffered; // a client that keeps jobs while Redis is away
 mod buffered_faults; // … and sends each once, whatever is lost on the way
 mod clocks; // wall clocks that are off, or jump
 mod crashes; // kill -9, and jobs that kill their process
+mod cron; // lines of jobs at set times
 mod data_loss; // Redis comes back without its last writes
 mod deploys; // a thousand of them over one long job, and kills
 mod enqueue; // what a plain client says while Redis is away

@@ -8,6 +8,7 @@ mod api; // what the API says about us
 mod api_edits; // … and does to entries of ours
 mod both; // Ruby and Rust workers on the same queues
 mod bytes; // JSON that Ruby writes again byte by byte
+mod cron; // what the sidekiq-cron gem does with lines of ours
 mod judge; // what becomes of odd payloads, there and here
 mod to_ruby; // jobs of ours that a Ruby worker runs
 
