@@ -31,7 +31,7 @@ impl Ending {
 
     /// Nothing to do but to remove it.
     pub(crate) fn is_plain(&self) -> bool {
-        self.fate == Fate::Done { traces: None }
+        self.fate == Fate::Done { traces: None } && !self.delivery.limited()
     }
 }
 

@@ -17,6 +17,7 @@ use super::delivery::Delivery;
 use super::endings::{Ending, Endings, Unsent};
 use super::fate::commands;
 use super::inflight::Inflight;
+use super::keys;
 use super::retry::Fate;
 use super::scripts;
 use super::session::{Lease, Session};
@@ -194,8 +195,16 @@ impl Finisher {
         let mut script = scripts::FINISH.prepare_invoke();
         script.arg(&self.session.inflight_key).arg(ending.delivery.name());
         script.arg(&self.session.anyway());
+        let delivery = &ending.delivery;
+        match delivery.limited() {
+            true => {
+                let member = delivery.member(self.session.identity());
+                script.arg(keys::running(&delivery.queue)).arg(member)
+            }
+            false => script.arg("").arg(""),
+        };
         let now = self.session.redis.clock().now();
-        for command in commands(&ending.delivery, &ending.fate, now) {
+        for command in commands(delivery, &ending.fate, now) {
             script.arg(command.len()).arg(command);
         }
         lease.connection.run(&script).await
@@ -203,6 +212,9 @@ impl Finisher {
 
     fn ended(&self, ending: &Ending, reply: Option<Vec<Value>>) {
         let wakes = self.session.redis.wakes();
+        if reply.is_some() && ending.delivery.limited() {
+            wakes.freed(&ending.delivery.queue);
+        }
         match (&reply, &ending.fate) {
             (None, _) => self.count_lost(usize::from(!ending.resent), std::slice::from_ref(ending)),
             (Some(_), Fate::Return) => wakes.pushed(&ending.delivery.queue),

@@ -16,7 +16,7 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `active_job` `invalid` `signals` `lifecycle` `lookout` `queues` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `delivery` `inflight` `address` `gauge` `wakes` `errors` `enqueue_error` `refusals` `process` `backtrace` `retry` `fate` `endings` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `active_job` `invalid` `signals` `lifecycle` `lookout` `patterns` `queues` `limits` `options` `tls` `server` `scripts` (`lua/`) `metrics` `counters` `delivery` `inflight` `address` `gauge` `wakes` `serving` `taken` `errors` `enqueue_error` `refusals` `process` `backtrace` `retry` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `context` `middleware` `job` `batch` `pushes` `client` `backlog` `buffered` `notice` `inspect` |
 //! | one verb each | `suspects` `finish` `fetch` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron` |
@@ -58,6 +58,7 @@ mod job;
 mod json;
 mod keys;
 mod lifecycle;
+mod limits;
 mod lookout;
 mod metrics;
 mod middleware;
@@ -65,6 +66,7 @@ mod notice;
 mod options;
 mod outcome;
 mod parts;
+mod patterns;
 mod payload;
 mod poller;
 mod process;
@@ -81,9 +83,11 @@ mod rescues;
 mod retry;
 mod scripts;
 mod server;
+mod serving;
 mod session;
 mod signals;
 mod suspects;
+mod taken;
 pub mod tls;
 mod wakes;
 mod watchdog;
@@ -100,6 +104,7 @@ pub use inspect::is_dead;
 pub use invalid::Invalid;
 pub use job::Job;
 pub use lifecycle::{Exit, Lifecycle, Phase, Pulse};
+pub use limits::QueueLimits;
 pub use middleware::{Call, Next};
 pub use notice::{Notice, Stopped, StuckJob};
 pub use options::WorkerOptions;

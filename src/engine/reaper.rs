@@ -153,6 +153,7 @@ async fn requeue(
     script.arg(keys::inflight(owner)).arg(&session.if_dead(owner));
     script.arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
     script.arg(keys::RESCUES).arg(keys::RESCUE_WINDOW.as_secs());
+    script.arg(keys::RUNNING_PREFIX).arg(owner);
     for (orphan, rescues) in orphans {
         script.arg(&orphan.name).arg(&orphan.id).arg(rescues.to_string());
     }
@@ -173,6 +174,7 @@ async fn bury_poison(
     let keep = Payload::parse(&orphan.raw).ok().and_then(|payload| payload.get::<bool>("dead"));
     let mut script = scripts::FINISH.prepare_invoke();
     script.arg(keys::inflight(owner)).arg(&orphan.name).arg(&session.if_dead(owner));
+    script.arg(keys::running(&orphan.queue)).arg(format!("{}:{owner}", orphan.field));
     if keep != Some(false) {
         for words in bury(&payload, now) {
             script.arg(words.len()).arg(words);
@@ -189,6 +191,7 @@ async fn bury_poison(
             "poison: buried, since process after process died with it"
         );
         session.counters.event("poisoned", 1);
+        session.redis.wakes().freed(&orphan.queue);
     }
     Ok(done.is_some())
 }

@@ -3,6 +3,8 @@
 
 mod check;
 mod mark;
+mod pause;
+mod resume;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -25,6 +27,8 @@ Examples:
   jobs check --max-runtime 30m          is a job stuck? Exit 1 if so, naming it
   jobs check --max-runtime 1h --stop    and stop its process; for cron
   jobs mark \"v42 faster imports\"        a deploy, for Sidekiq's metrics page
+  jobs pause imports                    no worker takes another job of this queue
+  jobs resume imports                   … until this
 
 From a checkout: cargo run --bin jobs -- check --max-runtime 30m
 On Heroku: heroku run target/release/jobs check --max-runtime 30m
@@ -37,6 +41,8 @@ Exit codes: 0 all is well; 1 it is not, or Redis cannot be reached; 2 bad usage.
 enum Command {
     Check(check::Check),
     Mark(mark::Mark),
+    Pause(pause::Pause),
+    Resume(resume::Resume),
 }
 
 /// What a command has to say, and how to exit.
@@ -78,6 +84,8 @@ async fn answer(command: Command, config: &Config) -> Result<Answer, String> {
     match command {
         Command::Check(check) => check.run(config).await,
         Command::Mark(mark) => mark.run(config).await,
+        Command::Pause(pause) => pause.run(config).await,
+        Command::Resume(resume) => resume.run(config).await,
     }
 }
 
