@@ -250,7 +250,9 @@ impl Fetcher {
             tracing::warn!(queue, "a queue whose name is not UTF-8 is not served");
         }
         let fresh = self.serving.names(names.into_iter().flatten().collect());
-        self.session.process.serves(self.serving.queues());
-        Ok(fresh)
+        if fresh.is_some() {
+            self.session.process.serves(self.serving.queues());
+        }
+        Ok(fresh.unwrap_or_default())
     }
 }

@@ -62,16 +62,17 @@ impl Serving {
         dirty.all || dirty.names || dirty.queues.iter().any(unknown)
     }
 
-    /// The set of names is this. Returns those that are new; whatever has left it, and no handler
-    /// is for, is let go.
-    pub(crate) fn names(&mut self, set: HashSet<String>) -> HashSet<String> {
+    /// The set of names is this: whatever has left it, and no handler is for, is let go. Returns
+    /// those that are new; `None` if all is as it was.
+    pub(crate) fn names(&mut self, set: HashSet<String>) -> Option<HashSet<String>> {
         let known: HashSet<String> = self.own.iter().cloned().chain(set).collect();
         let fresh: HashSet<String> = known.difference(&self.known).cloned().collect();
-        if !fresh.is_empty() || known.len() < self.known.len() {
-            self.known = known;
-            self.resolve();
+        if fresh.is_empty() && known.len() == self.known.len() {
+            return None;
         }
-        fresh
+        self.known = known;
+        self.resolve();
+        Some(fresh)
     }
 
     /// The queues to look at now, in the order in which to take from them, and the keys of those
@@ -142,11 +143,12 @@ mod tests {
     fn queues_come_and_go() {
         let mut serving = serving("first,*", "");
         assert_eq!(chosen(&serving, everything()), ["first", "own"]);
-        assert_eq!(serving.names(set(["b", "a"])), set(["a", "b"]));
+        assert_eq!(serving.names(set(["b", "a"])), Some(set(["a", "b"])));
+        assert_eq!(serving.names(set(["b", "a", "own"])), None);
         assert_eq!(chosen(&serving, everything()), ["first", "a", "b", "own"]);
-        assert_eq!(serving.names(set(["c", "a"])), set(["c"]), "one for the other");
+        assert_eq!(serving.names(set(["c", "a"])), Some(set(["c"])), "one for the other");
         assert_eq!(chosen(&serving, everything()), ["first", "a", "c", "own"]);
-        assert_eq!(serving.names(set([])), set([]));
+        assert_eq!(serving.names(set([])), Some(set([])));
         assert_eq!(chosen(&serving, everything()), ["first", "own"], "listed, and a handler's");
     }
 

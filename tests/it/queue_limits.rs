@@ -2,13 +2,13 @@
 //! share that is free is taken at once, by whoever has room.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use roustabout::engine::{Payload, Registry, Retry, Stop, WorkerOptions};
 use serde_json::json;
 
 use crate::child::{Child, Setup, diary as child_diary, noted};
-use crate::support::{Diary, Running, Server, brisk, client, eventually};
+use crate::support::{Diary, PATIENCE, Running, Server, brisk, client, eventually};
 
 job!(Gate { name: String }, |this, cx| {
     cx.app.note(format!("start {}", this.name));
@@ -225,10 +225,11 @@ async fn no_share_is_lost_with_a_process_that_is_killed() {
         let jobs = (0..20).map(|_| Payload::new("Nap", json!([30])).queue("limited"));
         client(&server).push_all(jobs.collect()).await.unwrap();
         let wanted = fastrand::usize(5..20);
-        let mut waiting = usize::MAX;
+        let (began, mut waiting) = (Instant::now(), usize::MAX);
         while waiting > wanted {
             let now: usize = script.invoke_async(&mut connection).await.unwrap();
             assert!(now <= 3, "{now} in progress");
+            assert!(began.elapsed() < PATIENCE, "{waiting} wait in vain, {now} in progress");
             most = most.max(now);
             waiting = server.query("LLEN queue:limited").await;
         }
