@@ -4,10 +4,11 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use roustabout::engine::{Payload, Registry, Retry, Stop, WorkerOptions};
+use roustabout::engine::{Payload, Redis, Registry, Retry, Stop, WorkerOptions};
 use serde_json::json;
 
 use crate::child::{Child, Setup, diary as child_diary, noted};
+use crate::proxy::{Fault, Kind, Proxy};
 use crate::support::{Diary, PATIENCE, Running, Server, brisk, client, eventually};
 
 job!(Gate { name: String }, |this, cx| {
@@ -37,12 +38,16 @@ const ENDS: [&str; 8] =
 
 /// A worker that looks where it was told to, and nowhere else.
 fn start(server: &Server, diary: &Diary, queues: &str, limits: &str) -> Running {
+    start_on(server.redis(), diary, queues, limits)
+}
+
+fn start_on(redis: Redis, diary: &Diary, queues: &str, limits: &str) -> Running {
     let (queues, limits) = (queues.parse().unwrap(), limits.parse().unwrap());
     let (safety_poll, ttl) = (Duration::from_secs(3_600), Duration::from_secs(60));
     let shutdown_timeout = Duration::from_millis(300);
     let options = WorkerOptions { queues, limits, safety_poll, ttl, shutdown_timeout, ..brisk() };
     let registry = Registry::new(diary.clone()).job::<Gate>().job::<Ends>();
-    Running::start(options, server.redis(), registry)
+    Running::start(options, redis, registry)
 }
 
 async fn push(server: &Server, queue: &str, class: &str, names: impl IntoIterator<Item = String>) {
@@ -177,6 +182,26 @@ async fn even_if_the_server_is_full() {
     let server = Server::start().await;
     let () = server.query("SET test:full 1").await;
     every_end_makes_room(&server).await;
+}
+
+#[tokio::test]
+async fn a_lost_reply_costs_no_share() {
+    for (kind, fault) in [
+        (Kind::Fetch, Fault::Close),
+        (Kind::Fetch, Fault::Mute),
+        (Kind::Ending, Fault::Close),
+        (Kind::Ending, Fault::Mute),
+    ] {
+        let (server, diary) = (Server::start().await, Diary::default());
+        let proxy = Proxy::start(&server).await;
+        proxy.arm(kind, fault);
+        push(&server, "limited", "Ends", (0..10).map(|_| "well".to_owned())).await;
+        let worker = start_on(proxy.redis(), &diary, "*", "limited:3");
+        eventually("all have run", async || diary.len() == 10).await;
+        eventually("no share is left", async || running(&server).await == 0).await;
+        worker.stop().await;
+        assert_eq!((proxy.struck(), diary.len()), (1, 10), "{kind:?} {fault:?}");
+    }
 }
 
 #[tokio::test]

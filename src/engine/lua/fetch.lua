@@ -14,26 +14,32 @@ local left, step, longest = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[
 local budget, largest, queues = tonumber(ARGV[8]), 1, tonumber(ARGV[10])
 if redis.call('HGET', identity, 'lease') ~= lease then return false end
 
-local limits, paused = {}, {}
-for at = 11 + queues, #ARGV, 6 do limits[tonumber(ARGV[at])] = at end
+local limits, paused
+for at = 11 + queues, #ARGV, 6 do
+  limits = limits or {}
+  limits[tonumber(ARGV[at])] = at
+end
 if redis.call('EXISTS', KEYS[queues + 1]) == 1 then
   -- no set: not for us, so nothing is paused
   paused = redis.pcall('SMISMEMBER', KEYS[queues + 1], unpack(ARGV, 11, 10 + queues))
 end
 
-local reply, serial, indices, waits, watched = { 0 }, 0, {}, {}, {}
-reply[2], reply[3] = indices, waits
+local serial, indices, waits, watched = 0, {}, {}, {}
+local reply = { 0, indices, waits }
 for k = 1, queues do
-  local key, place, limit = KEYS[k], ':' .. ARGV[10 + k], limits[k]
-  local more, room, rate = paused[k] ~= 1, math.huge, nil
+  local key, place, limit = KEYS[k], ':' .. ARGV[10 + k], limits and limits[k]
+  local more, room, rate = not (paused and paused[k] == 1), math.huge, nil
   if not more then indices[#indices + 1] = k end
   if limit and more and left > 0 and budget > 0 then
     room = free(limit, place, string.sub(inflight, 1, #inflight - #identity))
     rate = starts(limit)
   end
   while more and left > 0 and budget > 0 do
-    local asked = math.min(left, step, room, rate and rate.most - rate.sum or left)
-    if asked <= 0 then break end
+    local asked = math.min(left, step)
+    if limit then
+      asked = math.min(asked, room, rate and rate.most - rate.sum or room)
+      if asked <= 0 then break end
+    end
     local jobs = redis.pcall('RPOP', key, asked) or {}
     if jobs.err then
       -- no list at all, or not for us: as good as empty. Anything else concerns the server, and
@@ -58,7 +64,7 @@ for k = 1, queues do
       for i = #jobs, 1, -1 do redis.call('RPUSH', key, jobs[i]) end
       return kept
     end
-    if room < math.huge then
+    if limit and room < math.huge then
       local members = {}
       for i = 1, #jobs do members[i] = batch .. ':' .. (serial + i) .. ':' .. identity end
       redis.pcall('SADD', ARGV[limit + 2], unpack(members))
@@ -71,10 +77,12 @@ for k = 1, queues do
     -- few at first, and more while they turn out to be small: sizes are known when it is too late
     step = math.max(1, math.min(4 * step, longest, math.floor(budget / largest)))
   end
-  local used_up = rate and rate.sum >= rate.most
-  if more and (room <= 0 or used_up) then indices[#indices + 1] = k end
-  if more and room <= 0 then watched[#watched + 1] = ARGV[limit + 2] end
-  if more and used_up then waits[#waits + 1], waits[#waits + 2] = k, pause(rate) end
+  if limit and more then
+    local used_up = rate and rate.sum >= rate.most
+    if room <= 0 or used_up then indices[#indices + 1] = k end
+    if room <= 0 then watched[#watched + 1] = ARGV[limit + 2] end
+    if used_up then waits[#waits + 1], waits[#waits + 2] = k, pause(rate) end
+  end
 end
 
 if serial > 0 then reply[1] = redis.call('EXISTS', ARGV[9]) end
