@@ -18,6 +18,7 @@ fn an_empty_environment_gives_the_documented_defaults() {
     assert_eq!((config.stall_timeout, config.memory_limit), (Some(Duration::from_secs(60)), None));
     assert_eq!(config.log_filter, "info");
     assert_eq!(config.log_format, LogFormat::Text);
+    assert!(config.queue_limits.is_empty());
     assert!(config.api_token.is_none() && config.webhook_key.is_none());
     assert!(config.stuck_job_webhook.is_none() && config.release.is_none());
     assert!(!config.webhook_allow_private && !config.embedded && !config.dyno);
@@ -45,6 +46,7 @@ fn good_values_are_taken() {
         ("STALL_TIMEOUT", "0"),
         ("MEMORY_LIMIT_MB", "512"),
         ("SHUTDOWN_TIMEOUT", "5"),
+        ("QUEUE_LIMITS", "imports:2, webhooks:50/s"),
         ("WEBHOOK_ALLOW_PRIVATE", "true"),
         ("WEBHOOK_SECRET", "whsec_AAAA"),
         ("LOG_FORMAT", "json"),
@@ -60,6 +62,7 @@ fn good_values_are_taken() {
     assert_eq!((config.port, config.concurrency, config.job_timeout), (8080, 10_000, None));
     assert_eq!((config.stall_timeout, config.memory_limit), (None, Some(512)));
     assert_eq!(config.log_format, LogFormat::Json);
+    assert_eq!(config.worker_options().limits.to_string(), "imports:2,webhooks:50/s");
     assert_eq!(config.stuck_job_webhook.as_deref(), Some("https://chat.example/hook"));
     assert_eq!(config.release.as_deref(), Some("v42 1a2b3c4"));
     assert!(config.webhook_allow_private && config.webhook_key.is_some() && config.dyno);
@@ -102,6 +105,10 @@ fn a_bad_value_is_one_line_that_names_the_variable_and_hides_the_value() {
         ("REDIS_URL", "http://:s3cret@h:1"),
         ("REDIS_URL", "s3cret"),
         ("QUEUES", "a:x"),
+        ("QUEUES", "a:5,s3cret:0"),
+        ("QUEUE_LIMITS", "s3cret"),
+        ("QUEUE_LIMITS", "a:5,s3cret:0"),
+        ("QUEUE_LIMITS", "s3cret:5/d"),
     ] {
         let line = refusal(&[(name, value)]);
         assert!(line.contains(name), "{line} does not name {name}");

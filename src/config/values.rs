@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::engine::{QueueList, TlsVerify};
+use crate::engine::{QueueLimits, QueueList, TlsVerify};
 use crate::logging::LogFormat;
 use crate::webhooks::{self, SigningKey};
 
@@ -17,6 +17,11 @@ pub(super) fn tls_verify(value: Option<String>) -> Result<TlsVerify, String> {
 
 pub(super) fn queues(value: Option<String>) -> Result<QueueList, String> {
     value.as_deref().unwrap_or("*").parse().map_err(|why| format!("QUEUES: {why}"))
+}
+
+pub(super) fn queue_limits(value: Option<String>) -> Result<QueueLimits, String> {
+    let parsed = value.as_deref().map(str::parse).transpose();
+    parsed.map(Option::unwrap_or_default).map_err(|why| format!("QUEUE_LIMITS: {why}"))
 }
 
 pub(super) fn log_format(value: Option<String>) -> Result<LogFormat, String> {

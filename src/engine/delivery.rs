@@ -30,6 +30,13 @@ pub(crate) fn split_name(name: &str) -> Option<(Field, &str)> {
     Some((Field { batch, index }, parts.next()?))
 }
 
+impl Field {
+    /// How the set of what is in progress in a queue points to it.
+    pub(crate) fn member(self, identity: &str) -> String {
+        format!("{self}:{identity}")
+    }
+}
+
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{}:{}", self.batch, self.index)
@@ -63,6 +70,7 @@ pub(crate) struct Delivery {
     left_behind: AtomicBool,
     rescued: AtomicBool,
     blamed: AtomicBool,
+    limited: AtomicBool,
     /// It ended so that nothing is to be left of it.
     done: AtomicBool,
     /// Counts how often its job got a thread and gave it back: odd while it has one.
@@ -89,6 +97,7 @@ impl Delivery {
             left_behind: AtomicBool::new(false),
             rescued: AtomicBool::new(false),
             blamed: AtomicBool::new(false),
+            limited: AtomicBool::new(false),
             done: AtomicBool::new(false),
             polls: AtomicU32::new(0),
             shown: OnceLock::new(),
@@ -141,6 +150,15 @@ impl Delivery {
     /// True once: what it does wrong at every turn is said once.
     pub(crate) fn blamed(&self) -> bool {
         !self.blamed.swap(true, Ordering::Relaxed)
+    }
+
+    /// It counts among the jobs in progress of its queue, and gives its share back at its end.
+    pub(crate) fn limit(&self) {
+        self.limited.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn limited(&self) -> bool {
+        self.limited.load(Ordering::Relaxed)
     }
 
     /// It ended well; its record is all that has to go.

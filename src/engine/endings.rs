@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::delivery::Delivery;
 use super::errors::{breaks_connection, code, reason};
-use super::fate::{Words, beside};
+use super::fate::{Words, beside, free};
 use super::retry::Fate;
 use super::status::Report;
 
@@ -33,14 +33,23 @@ impl Ending {
 
     /// Nothing to do but to remove it.
     pub(crate) fn is_plain(&self) -> bool {
-        self.fate == Fate::Done { traces: None } && self.delivery.ties().is_none()
+        let delivery = &self.delivery;
+        let ties = delivery.limited() || delivery.ties().is_some();
+        self.fate == Fate::Done { traces: None } && !ties
     }
 
     /// What its end settles beside.
-    pub(crate) fn beside(&self, now: f64) -> Vec<Words> {
-        let Some(ties) = self.delivery.ties() else { return Vec::new() };
-        let report = Report::of(&self.fate, self.delivery.draft());
-        beside(ties, self.delivery.jid(), &self.fate, report, now)
+    pub(crate) fn beside(&self, identity: &str, now: f64) -> Vec<Words> {
+        let delivery = &self.delivery;
+        let mut all = Vec::new();
+        if let Some(ties) = delivery.ties() {
+            let report = Report::of(&self.fate, delivery.draft());
+            all = beside(ties, delivery.jid(), &self.fate, report, now);
+        }
+        if delivery.limited() {
+            all.push(free(&delivery.queue, delivery.field, identity));
+        }
+        all
     }
 }
 

@@ -1,6 +1,6 @@
 //! What Redis has to do for each fate of a delivery. Decisions only; `finish` does the sending.
 
-use super::delivery::Delivery;
+use super::delivery::{Delivery, Field};
 use super::keys;
 use super::placed::Placed;
 use super::retry::Fate;
@@ -57,6 +57,12 @@ pub(crate) fn bury(payload: Option<&[u8]>, will: Option<&Placed>, now: f64) -> V
         None => {}
     }
     all
+}
+
+/// Gives back the share of a queue that a delivery of this process takes.
+pub(crate) fn free(queue: &str, field: Field, identity: &str) -> Words {
+    let (set, member) = (keys::running(queue), field.member(identity));
+    words(&[b"SREM", set.as_bytes(), member.as_bytes()])
 }
 
 /// Not a command of Redis: the script of the ends deletes the lock only if it is this job's.

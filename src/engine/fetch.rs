@@ -3,21 +3,23 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value, pipe};
+use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd, pipe};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::delivery::{Delivery, Field};
+use super::delivery::Delivery;
 use super::errors::{breaks_connection, code, unfit};
 use super::finish::Finisher;
 use super::inflight::Inflight;
 use super::keys;
+use super::limits::Alarms;
 use super::lookout::Lookout;
-use super::queues::{QueueList, Resolved, shuffle};
 use super::refusals::Refusals;
 use super::scripts;
+use super::serving::Serving;
 use super::session::{Lease, Session};
 use super::suspects;
+use super::taken::Taken;
 use super::wakes::Dirty;
 
 /// Jobs at most per call.
@@ -28,8 +30,6 @@ const MAX_BYTES: usize = 4 << 20;
 /// only; and in its first step, which shows how large they are: few if the last ones were large.
 const MAX_STEP: usize = 500;
 const FIRST_STEP: std::ops::RangeInclusive<usize> = 2..=16;
-/// Queues per call, for the same reason; the others stay dirty and come next.
-const MAX_QUEUES: usize = 1_000;
 
 /// Takes jobs from the queues that this process serves.
 pub(crate) struct Fetcher {
@@ -37,9 +37,8 @@ pub(crate) struct Fetcher {
     inflight: Arc<Inflight>,
     finisher: Arc<Finisher>,
     decided: mpsc::UnboundedReceiver<Vec<Arc<Delivery>>>,
-    list: QueueList,
-    known: HashSet<String>,
-    serving: Vec<Resolved>,
+    serving: Serving,
+    alarms: Alarms,
     batch: u64,
     first_step: usize,
     lookout: Lookout,
@@ -49,45 +48,35 @@ pub(crate) struct Fetcher {
     said: bool,
 }
 
-/// What a fetch brought.
-#[derive(Default)]
-struct Taken {
-    deliveries: Vec<Arc<Delivery>>,
-    /// The queues that may have more. The others are empty, and will be heard of.
-    rest: Vec<String>,
-    /// Some jobs have outlived their processes; perhaps these.
-    rescues: bool,
-}
-
 impl Fetcher {
-    /// `known`: queues to reckon with even if nobody has pushed to them in Sidekiq's way.
     pub(crate) fn new(
         session: Arc<Session>,
         inflight: Arc<Inflight>,
         finisher: Arc<Finisher>,
         decided: mpsc::UnboundedReceiver<Vec<Arc<Delivery>>>,
-        list: QueueList,
-        known: impl IntoIterator<Item = String>,
+        serving: Serving,
     ) -> Fetcher {
-        let known: HashSet<String> = known.into_iter().collect();
         let refusals = session.redis.complaints().about("hand out jobs");
-        let mut fetcher = Fetcher {
+        session.process.serves(serving.queues());
+        Fetcher {
             session,
             inflight,
             finisher,
             decided,
-            list,
-            known,
-            serving: Vec::new(),
+            serving,
+            alarms: Alarms::default(),
             batch: 0,
             first_step: *FIRST_STEP.start(),
             lookout: Lookout::new(),
             refusals,
             rest: Instant::now(),
             said: false,
-        };
-        fetcher.resolve();
-        fetcher
+        }
+    }
+
+    /// When a queue whose starts were used up may start the next one.
+    pub(crate) fn alarm(&self) -> Option<Instant> {
+        self.alarms.next()
     }
 
     /// Resolves when the next fetch makes sense: some time after one that was refused.
@@ -106,6 +95,7 @@ impl Fetcher {
     ) -> Vec<Arc<Delivery>> {
         let mut dirty = self.session.redis.wakes().take();
         dirty.all |= full;
+        dirty.queues.extend(self.alarms.due(Instant::now()));
         match self.candidates(lease, &dirty).await {
             Err(error) => {
                 self.refused(&error);
@@ -130,7 +120,7 @@ impl Fetcher {
         let taken = match self.ask(lease, &fetch).await {
             Ok(Some(reply)) => {
                 self.refusals.passed();
-                self.read(reply, &queues)
+                Taken::read(reply, &queues, self.batch, &self.serving)
             }
             Ok(None) => {
                 self.session.renew_if(lease.number); // it is gone: nothing was taken
@@ -153,6 +143,7 @@ impl Fetcher {
         if !taken.rest.is_empty() {
             wakes.put_back(taken.rest);
         }
+        taken.waits.into_iter().for_each(|(key, until)| self.alarms.set(key, until));
         taken.deliveries
     }
 
@@ -167,6 +158,7 @@ impl Fetcher {
         }
         self.session.renew();
         let decided = self.decided.recv().await.unwrap_or_default();
+        decided.iter().for_each(|delivery| self.serving.mark(delivery));
         suspects::find(&self.session, &decided).await;
         decided
     }
@@ -212,67 +204,35 @@ impl Fetcher {
     }
 
     fn command(&self, lease: &Lease, queues: &[String], permits: usize) -> Cmd {
+        let limits = queues.iter().enumerate();
+        let limits = limits.filter_map(|(k, name)| Some((k + 1, name, self.serving.limit(name)?)));
+        let sets = limits.clone().filter(|(.., limit)| limit.running.is_some());
+        let sets: Vec<String> = sets.map(|(_, name, _)| keys::running(name)).collect();
         let mut fetch = cmd("EVALSHA");
-        fetch.arg(scripts::FETCH.get_hash()).arg(queues.len());
+        fetch.arg(scripts::FETCH.get_hash()).arg(queues.len() + 1 + sets.len());
         for name in queues {
             fetch.arg(keys::queue(name));
         }
+        fetch.arg(keys::PAUSED).arg(sets);
         fetch.arg(self.session.identity()).arg(lease.number);
         fetch.arg(&self.session.inflight_key).arg(self.batch);
         fetch.arg(permits).arg(self.first_step).arg(MAX_STEP).arg(MAX_BYTES).arg(keys::RESCUES);
-        fetch.arg(queues);
+        fetch.arg(queues.len()).arg(queues);
+        limits.for_each(|(k, name, limit)| {
+            fetch.arg(k).arg(&limit.words(name));
+        });
         fetch
-    }
-
-    fn read(&self, reply: Vec<Value>, queues: &[String]) -> Taken {
-        let mut words = reply.into_iter();
-        let rescues = words.next() == Some(Value::Int(1));
-        let empty: HashSet<usize> =
-            words.next().and_then(|list| from_redis_value(list).ok()).unwrap_or_default();
-        let rest = queues.iter().enumerate().filter(|(k, _)| !empty.contains(&(k + 1)));
-        let rest = rest.map(|(_, name)| keys::queue(name)).collect();
-        let mut deliveries = Vec::with_capacity(words.len());
-        while let (Some(Value::Int(queue)), Some(Value::Int(jobs))) = (words.next(), words.next()) {
-            let queue: Arc<str> = queues[queue as usize - 1].as_str().into();
-            for raw in words.by_ref().take(jobs as usize) {
-                let Value::BulkString(raw) = raw else {
-                    continue;
-                };
-                let field = Field { batch: self.batch, index: deliveries.len() as u32 + 1 };
-                deliveries.push(Delivery::new(field, queue.clone(), raw));
-            }
-        }
-        Taken { deliveries, rest, rescues }
     }
 
     /// The queues to look at now, in the order in which to take from them.
     async fn candidates(&mut self, lease: &Lease, dirty: &Dirty) -> RedisResult<Vec<String>> {
-        let mut fresh = HashSet::new();
-        for key in &dirty.queues {
-            let name = key.strip_prefix(keys::QUEUE_PREFIX).unwrap_or(key);
-            if !self.known.contains(name) {
-                self.known.insert(name.to_owned());
-                fresh.insert(name.to_owned());
-            }
-        }
-        // a name that we added to the set ourselves: that write ended its tracking without a word
-        let added = !fresh.is_empty();
-        if dirty.all || dirty.names || added {
-            fresh.extend(self.read_names(lease).await?);
-        }
-        if !fresh.is_empty() {
-            self.resolve();
-        }
-        let wanted = |queue: &Resolved| {
-            dirty.all || fresh.contains(&queue.name) || dirty.queues.contains(&queue.key)
+        let fresh = match self.serving.outdated(dirty) {
+            true => self.read_names(lease).await?,
+            false => HashSet::new(),
         };
-        let mut queues: Vec<&Resolved> = self.serving.iter().filter(|q| wanted(q)).collect();
-        if self.list.weighted() {
-            shuffle(&mut queues, |queue| queue.weight);
-        }
-        let rest = queues.split_off(queues.len().min(MAX_QUEUES));
-        self.session.redis.wakes().put_back(rest.into_iter().map(|queue| queue.key.clone()));
-        Ok(queues.into_iter().map(|queue| queue.name.clone()).collect())
+        let (queues, rest) = self.serving.choose(dirty, &fresh);
+        self.session.redis.wakes().put_back(rest);
+        Ok(queues)
     }
 
     /// Reads the set of names (which also arms its tracking); returns those that are new.
@@ -289,13 +249,10 @@ impl Fetcher {
             let queue = odd.as_bytes().escape_ascii().to_string();
             tracing::warn!(queue, "a queue whose name is not UTF-8 is not served");
         }
-        let names = names.into_iter().flatten();
-        Ok(names.filter(|name| self.known.insert(name.clone())).collect())
-    }
-
-    fn resolve(&mut self) {
-        let known: Vec<String> = self.known.iter().cloned().collect();
-        self.serving = self.list.resolve(&known);
-        self.session.process.serves(&self.serving);
+        let fresh = self.serving.names(names.into_iter().flatten().collect());
+        if fresh.is_some() {
+            self.session.process.serves(self.serving.queues());
+        }
+        Ok(fresh.unwrap_or_default())
     }
 }

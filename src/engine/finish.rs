@@ -197,7 +197,7 @@ impl Finisher {
         let now = self.session.redis.clock().now();
         let musts = commands(&ending.delivery, &ending.fate, now);
         script.arg(musts.len());
-        for command in musts.into_iter().chain(ending.beside(now)) {
+        for command in musts.into_iter().chain(ending.beside(self.session.identity(), now)) {
             script.arg(command.len()).arg(command);
         }
         lease.connection.run(&script).await
@@ -205,6 +205,9 @@ impl Finisher {
 
     fn ended(&self, ending: &Ending, reply: Option<Vec<Value>>) {
         let wakes = self.session.redis.wakes();
+        if reply.is_some() && ending.delivery.limited() {
+            wakes.freed(&ending.delivery.queue);
+        }
         match (&reply, &ending.fate) {
             (None, _) => self.count_lost(usize::from(!ending.resent), std::slice::from_ref(ending)),
             (Some(_), Fate::Return) => wakes.pushed(&ending.delivery.queue),

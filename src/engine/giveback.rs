@@ -51,6 +51,12 @@ pub(crate) async fn at_once(
             delete.arg(delivery.name());
         }
         connection.query::<()>(&delete).await?;
+        // a share that stays behind is found to be nobody's, but later
+        for delivery in done.iter().filter(|delivery| delivery.limited()) {
+            let mut free = cmd("SREM");
+            free.arg(keys::running(&delivery.queue)).arg(delivery.field.member(session.identity()));
+            let _ = connection.query::<()>(&free).await;
+        }
     }
     all(connection, session, inflight).await.map_err(|(_, error)| error)
 }
@@ -111,7 +117,7 @@ async fn requeue(
     let mut script = scripts::REQUEUE.prepare_invoke();
     script.arg(&session.inflight_key).arg(&session.anyway());
     script.arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
-    script.arg(keys::RESCUES).arg(0);
+    script.arg(keys::RESCUES).arg(0).arg(keys::RUNNING_PREFIX).arg(session.identity());
     for delivery in step.iter().rev() {
         script.arg(delivery.name()).arg("").arg("");
     }

@@ -111,6 +111,38 @@ pub async fn cancel(redis: &Redis, jid: &str) -> RedisResult<Cancelled> {
     Ok(Cancelled { fresh, iterates })
 }
 
+/// What became of a command to pause or resume a queue.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Paused {
+    /// It was not so before.
+    pub news: bool,
+    /// Somebody has pushed to this queue at some time.
+    pub known: bool,
+}
+
+/// From when this returns, no process of this engine takes another job of the queue, until it is
+/// resumed; what runs goes on. Sidekiq Pro and we go by it, and Sidekiq's pages (8.1) show it.
+pub async fn pause(redis: &Redis, queue: &str) -> RedisResult<Paused> {
+    set_paused(redis, "SADD", queue).await
+}
+
+/// Takes jobs of a paused queue again, at once.
+pub async fn resume(redis: &Redis, queue: &str) -> RedisResult<Paused> {
+    set_paused(redis, "SREM", queue).await
+}
+
+async fn set_paused(redis: &Redis, change: &str, queue: &str) -> RedisResult<Paused> {
+    let mut commands = pipe();
+    commands.cmd(change).arg(keys::PAUSED).arg(queue);
+    commands.cmd("SISMEMBER").arg(keys::QUEUES).arg(queue);
+    commands.cmd("EXISTS").arg(keys::queue(queue));
+    let replies: RedisResult<(bool, bool, bool)> = redis.pipe(&commands).await;
+    // a worker on this very connection is not told of it by the server
+    redis.wakes().everything();
+    let (news, named, there) = replies?;
+    Ok(Paused { news, known: named || there })
+}
+
 /// Notes why a process of ours has to stop, so that the one in its place can say that it is back.
 pub async fn remember(redis: &Redis, stopped: &Stopped) -> RedisResult<()> {
     notice::remember(redis, stopped).await

@@ -70,10 +70,11 @@ impl Intake {
     /// Waits for a change or the time of the next look at everything.
     async fn woken(&self, next_poll: Instant) {
         let wakes = self.processor.session.redis.wakes();
-        while !wakes.any() && Instant::now() < next_poll {
+        let until = self.fetcher.alarm().map_or(next_poll, |alarm| alarm.min(next_poll));
+        while !wakes.any() && Instant::now() < until {
             tokio::select! {
                 () = wakes.fetcher() => {}
-                () = sleep_until(next_poll) => {}
+                () = sleep_until(until) => {}
             }
         }
     }

@@ -20,6 +20,9 @@ pub(crate) const DEAD: &str = "dead";
 /// Set of the identities of live processes. Any reader may prune it, so we never trust it.
 pub(crate) const PROCESSES: &str = "processes";
 
+/// Set of the bare names of paused queues (Sidekiq Pro writes it, the pages of 8.1 read it).
+pub(crate) const PAUSED: &str = "paused";
+
 /// Set of the identities that may own deliveries; only the reaper takes one out.
 pub(crate) const OWNERS: &str = "roustabout:owners";
 /// Hash jid -> how often and since when its deliveries outlived their process.
@@ -83,6 +86,20 @@ pub(crate) fn queue(name: &str) -> String {
 /// queue's name, `:`, the name, the payload's raw bytes.
 pub(crate) fn inflight(identity: &str) -> String {
     format!("roustabout:inflight:{identity}")
+}
+
+/// What the names of the sets of jobs in progress begin with.
+pub(crate) const RUNNING_PREFIX: &str = "roustabout:running:";
+
+/// Set of the deliveries of a queue that are in progress, if there is a limit for them:
+/// `BATCH:INDEX:IDENTITY`, which points to a field of an in-flight hash.
+pub(crate) fn running(queue: &str) -> String {
+    format!("{RUNNING_PREFIX}{queue}")
+}
+
+/// Hash hundredth of a time -> starts in it, of a queue with such a limit; expires with the last.
+pub(crate) fn starts(queue: &str) -> String {
+    format!("roustabout:starts:{queue}")
 }
 
 /// Running jobs as Sidekiq 6.4.2 and later look for them.

@@ -16,7 +16,7 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `queues` `options` `tls` `server` `slots` `schedule` `scripts` (`lua/`) `metrics` `counters` `backtrace` `retry` `status` `delivery` `inflight` `tracker` `address` `gauge` `wakes` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `patterns` `queues` `limits` `options` `tls` `server` `slots` `schedule` `scripts` (`lua/`) `metrics` `counters` `backtrace` `retry` `status` `delivery` `inflight` `tracker` `address` `gauge` `wakes` `serving` `taken` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `iteration` `run` `context` `middleware` `death` `job` `batch` `pushing` `recorded` `pushes` `client` `backlog` `buffered` `notice` `inspect` |
 //! | what tests of theirs use | `trial` `private_redis` `testing` |
@@ -65,6 +65,7 @@ mod job;
 mod json;
 mod keys;
 mod lifecycle;
+mod limits;
 mod lookout;
 mod metrics;
 mod middleware;
@@ -72,6 +73,7 @@ mod notice;
 mod options;
 mod outcome;
 mod parts;
+mod patterns;
 mod payload;
 mod placed;
 mod poller;
@@ -94,11 +96,13 @@ mod run;
 mod schedule;
 mod scripts;
 mod server;
+mod serving;
 mod session;
 mod signals;
 mod slots;
 mod status;
 mod suspects;
+mod taken;
 pub mod testing;
 mod ties;
 pub mod tls;
@@ -122,6 +126,7 @@ pub use inspect::is_dead;
 pub use invalid::Invalid;
 pub use job::Job;
 pub use lifecycle::{Exit, Lifecycle, Phase, Pulse};
+pub use limits::QueueLimits;
 pub use middleware::{Call, Next};
 pub use notice::{Notice, Stopped, StuckJob};
 pub use options::WorkerOptions;

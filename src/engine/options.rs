@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::limits::QueueLimits;
 use super::queues::QueueList;
 
 /// How a worker works. The times are options so that tests need not wait.
@@ -11,6 +12,8 @@ pub struct WorkerOptions {
     pub concurrency: usize,
     /// Which queues, in which order.
     pub queues: QueueList,
+    /// How many jobs of a queue, over all processes, may be in progress or start.
+    pub limits: QueueLimits,
     /// What running jobs get at a stop before they are given back.
     pub shutdown_timeout: Duration,
     /// What a job may take unless it says otherwise; `None` = no limit.
@@ -41,6 +44,7 @@ impl Default for WorkerOptions {
         WorkerOptions {
             concurrency: 10,
             queues: QueueList::default(),
+            limits: QueueLimits::default(),
             shutdown_timeout: Duration::from_secs(25),
             job_timeout: Some(Duration::from_secs(1_800)),
             stall_timeout: Some(Duration::from_secs(60)),

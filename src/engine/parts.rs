@@ -24,6 +24,7 @@ use super::process::Process;
 use super::processor::Processor;
 use super::redis::{Redis, until};
 use super::registry::Handlers;
+use super::serving::Serving;
 use super::session::Session;
 use super::watchdog::{Life, Limits, Watchdog};
 use super::{cron, giveback, poller, reaper, track};
@@ -58,9 +59,8 @@ pub(crate) struct Parts {
 impl Parts {
     pub(crate) fn start(plan: Plan, lifecycle: Lifecycle) -> anyhow::Result<Parts> {
         let Plan { options, redis, handlers, lines, chain, notices } = plan;
-        let mut known: Vec<String> = handlers.queues().chain(["default".to_owned()]).collect();
-        known.sort();
-        known.dedup();
+        let own = handlers.queues().chain(["default".to_owned()]);
+        let serving = Serving::new(options.queues.clone(), options.limits.clone(), own);
         let process = Arc::new(Process::new(&options, redis.clock().now()));
         let counters = Arc::new(Counters::new(handlers.tallies()));
         let inflight = Arc::new(Inflight::default());
@@ -80,15 +80,13 @@ impl Parts {
         });
         let permits = Arc::new(Semaphore::new(options.concurrency));
         let (decided, decisions) = mpsc::unbounded_channel();
-        let list = options.queues.clone();
         let intake = Intake {
             fetcher: Fetcher::new(
                 session.clone(),
                 inflight.clone(),
                 finisher.clone(),
                 decisions,
-                list,
-                known,
+                serving,
             ),
             processor: processor.clone(),
             inflight: inflight.clone(),
@@ -198,7 +196,10 @@ async fn pulse(session: Arc<Session>, inflight: Arc<Inflight>, lifecycle: Lifecy
 
 async fn say_ready(options: WorkerOptions, lifecycle: Lifecycle) {
     lifecycle.ready().await;
-    let WorkerOptions { concurrency, queues, shutdown_timeout, .. } = options;
+    let WorkerOptions { concurrency, queues, limits, shutdown_timeout, .. } = options;
+    if !limits.is_empty() {
+        tracing::info!("over all processes at most: {limits}");
+    }
     tracing::info!(
         "ready: {concurrency} jobs at once from the queues {queues}, {} s to finish at a stop",
         shutdown_timeout.as_secs_f32()

@@ -5,13 +5,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::keys;
+use super::patterns::{check, glob, is_glob};
 
 /// A parsed `QUEUES` value: `critical:5,default:2,*,!low*`.
 ///
 /// Names, globs (`*` any text, `?` one character) and exclusions (`!`, wherever they stand). With
 /// weights, a queue of weight 5 comes first five times as often as one of weight 1; what has
-/// none counts as 1. Without any weight the order is strict: as listed, and what a glob matches
-/// in alphabetical order.
+/// none, the rest that a `*` stands for too, has 1, the lowest there is (not the lowest of the
+/// list: `critical:5,*` would be no preference then). Without any weight the order is strict: as
+/// listed, and what a glob matches in alphabetical order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueueList {
     entries: Vec<Entry>,
@@ -75,9 +77,6 @@ impl QueueList {
             }
         };
         check(pattern)?;
-        if pattern.is_empty() {
-            return Err("a queue name is missing (two commas, or one at an end?)");
-        }
         if self.entries.iter().any(|entry| entry.pattern == pattern) {
             return Err("this queue is listed before");
         }
@@ -138,49 +137,6 @@ pub(crate) fn shuffle<T>(queues: &mut [T], weight: impl Fn(&T) -> u32) {
     });
 }
 
-/// What other systems read as something else must not go unnoticed.
-fn check(pattern: &str) -> Result<(), &'static str> {
-    if pattern.contains(char::is_whitespace) {
-        return Err("a blank in a name: names are separated by commas");
-    }
-    if pattern.contains(['[', ']', '{', '}']) {
-        return Err("the patterns are * and ?; list what [ab] or {a,b} would match");
-    }
-    Ok(())
-}
-
-fn is_glob(pattern: &str) -> bool {
-    pattern.contains(['*', '?'])
-}
-
-/// After a mismatch only the last `*` needs to take in one character more: names are made by
-/// strangers, and trying every way to match could take for ever.
-fn glob(pattern: &str, name: &str) -> bool {
-    let (mut pattern, mut name) = (pattern.chars(), name.chars());
-    let mut last_star = None;
-    loop {
-        let (mut more_pattern, mut more_name) = (pattern.clone(), name.clone());
-        match (more_pattern.next(), more_name.next()) {
-            (Some('*'), _) => {
-                last_star = Some((more_pattern.clone(), name.clone()));
-                pattern = more_pattern;
-            }
-            (Some(wanted), Some(c)) if wanted == '?' || wanted == c => {
-                (pattern, name) = (more_pattern, more_name);
-            }
-            (None, None) => return true,
-            _ => {
-                let Some((after_star, mut taken)) = last_star.take() else { return false };
-                if taken.next().is_none() {
-                    return false;
-                }
-                (pattern, name) = (after_star.clone(), taken.clone());
-                last_star = Some((after_star, taken));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,6 +163,23 @@ mod tests {
     }
 
     #[test]
+    fn weights_are_given_or_1() {
+        for (list, shown) in [
+            ("critical:5,default:2,*,!low*", "critical=5 default=2 bulk=1 mail=1"),
+            ("*:3,critical:5", "bulk=3 default=3 low=3 mail=3 critical=5"),
+            ("*,critical:50,mail:20", "bulk=1 default=1 low=1 critical=50 mail=20"),
+            ("c*:7,*l:2,default", "critical=7 mail=2 default=1"),
+            ("critical,default", "critical=1 default=1"),
+        ] {
+            let known = ["mail", "default", "critical", "low", "bulk"].map(str::to_owned);
+            let list: QueueList = list.parse().unwrap();
+            let found = list.resolve(&known);
+            let found = found.iter().map(|q| format!("{}={}", q.name, q.weight));
+            assert_eq!(found.collect::<Vec<_>>().join(" "), shown, "{list}");
+        }
+    }
+
+    #[test]
     fn as_resque_reads_them() {
         let known = ["low", "critical", "mail", "low_2"];
         assert_eq!(served("*", &known), "critical low low_2 mail"); // alphabetical
@@ -215,16 +188,6 @@ mod tests {
         assert_eq!(served("!low,*", &known), "critical low_2 mail"); // wherever it stands
         assert_eq!(served("*,!low*", &known), "critical mail");
         assert_eq!(served("mail,critical", &known), "mail critical"); // strict, as listed
-    }
-
-    #[test]
-    fn globs() {
-        let matching = [("*", ""), ("a*b*c", "axxbxbc"), ("*é?", "aéb"), ("**", "x"), ("a*", "a")];
-        assert!(matching.iter().all(|(pattern, name)| glob(pattern, name)));
-        let others =
-            [("", "a"), ("?", ""), ("a*b", "ab c"), ("*a", "ab"), ("a?", "a"), ("b*", "a")];
-        assert!(!others.iter().any(|(pattern, name)| glob(pattern, name)));
-        assert!(!glob("*a*a*a*a*a*a*a*a*b", &"a".repeat(10_000)));
     }
 
     #[test]

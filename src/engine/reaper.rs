@@ -10,7 +10,7 @@ use redis::{RedisResult, cmd, pipe};
 use tokio::time::sleep;
 
 use super::delivery::{Field, split_name};
-use super::fate::{Words, beside, bury};
+use super::fate::{Words, beside, bury, free};
 use super::jid::known_as;
 use super::keys;
 use super::payload::{Head, Payload};
@@ -166,6 +166,7 @@ async fn requeue(
     script.arg(keys::inflight(owner)).arg(&session.if_dead(owner));
     script.arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
     script.arg(keys::RESCUES).arg(keys::RESCUE_WINDOW.as_secs());
+    script.arg(keys::RUNNING_PREFIX).arg(owner);
     for (orphan, rescues) in orphans {
         script.arg(&orphan.name).arg(&orphan.id).arg(rescues.to_string());
     }
@@ -192,7 +193,9 @@ async fn bury_poison(
     let mut script = scripts::FINISH.prepare_invoke();
     script.arg(keys::inflight(owner)).arg(&orphan.name).arg(&session.if_dead(owner));
     script.arg(musts.len());
-    for words in musts.into_iter().chain(settled(orphan, &message, payload, now)) {
+    let mut beside = settled(orphan, &message, payload, now);
+    beside.push(free(&orphan.queue, orphan.field, owner));
+    for words in musts.into_iter().chain(beside) {
         script.arg(words.len()).arg(words);
     }
     let done: Option<Vec<redis::Value>> = session.redis.connection().await?.run(&script).await?;
@@ -207,6 +210,7 @@ async fn bury_poison(
             "poison: buried, since process after process died with it"
         );
         session.counters.event("poisoned", 1);
+        session.redis.wakes().freed(&orphan.queue);
     }
     Ok(done.is_some())
 }

@@ -16,7 +16,7 @@ macro_rules! scripts {
 
 scripts! {
     REGISTER = "register";
-    FETCH = "fetch";
+    FETCH = "limits" "fetch";
     FINISH = "dead" "finish";
     REQUEUE = "dead" "requeue";
     PROMOTE = "promote";

@@ -214,7 +214,7 @@ impl Session {
             let mut script = scripts::REQUEUE.prepare_invoke();
             script.arg(&self.inflight_key).arg(&self.anyway());
             script.arg(keys::QUEUES).arg(keys::QUEUE_PREFIX);
-            script.arg(keys::RESCUES).arg(0);
+            script.arg(keys::RESCUES).arg(0).arg(keys::RUNNING_PREFIX).arg(self.identity());
             for name in names {
                 script.arg(name).arg("").arg("");
             }

@@ -56,9 +56,14 @@ impl Wakes {
         match key.as_str() {
             keys::RETRY | keys::SCHEDULE => self.poller.notify_one(),
             keys::QUEUES => self.mark(|dirty| dirty.names = true),
+            keys::PAUSED => self.mark(|dirty| dirty.all = true),
             queue if queue.starts_with(keys::QUEUE_PREFIX) => self.queue_key(key),
             list if list.ends_with(keys::SIGNALS_SUFFIX) => self.commands.notify_one(),
-            _ => {}
+            set => {
+                if let Some(queue) = set.strip_prefix(keys::RUNNING_PREFIX) {
+                    self.freed(queue); // or taken: then the look finds that out
+                }
+            }
         }
     }
 
@@ -66,6 +71,11 @@ impl Wakes {
         self.mark(|dirty| {
             dirty.queues.insert(key);
         });
+    }
+
+    /// A queue that may be at its limit has room again.
+    pub(crate) fn freed(&self, queue: &str) {
+        self.queue_key(keys::queue(queue));
     }
 
     /// This process pushed to a queue itself.

@@ -4,6 +4,8 @@
 mod cancel;
 mod check;
 mod mark;
+mod pause;
+mod resume;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -27,6 +29,8 @@ Examples:
   jobs check --max-runtime 1h --stop    and stop its process; for cron
   jobs cancel 2f0c1b…                   that job ends at its next checkpoint
   jobs mark \"v42 faster imports\"        a deploy, for Sidekiq's metrics page
+  jobs pause imports                    no worker takes another job of this queue
+  jobs resume imports                   … until this
 
 From a checkout: cargo run --bin jobs -- check --max-runtime 30m
 On Heroku: heroku run target/release/jobs check --max-runtime 30m
@@ -40,6 +44,8 @@ enum Command {
     Cancel(cancel::Cancel),
     Check(check::Check),
     Mark(mark::Mark),
+    Pause(pause::Pause),
+    Resume(resume::Resume),
 }
 
 /// What a command has to say, and how to exit.
@@ -82,6 +88,8 @@ async fn answer(command: Command, config: &Config) -> Result<Answer, String> {
         Command::Cancel(cancel) => cancel.run(config).await,
         Command::Check(check) => check.run(config).await,
         Command::Mark(mark) => mark.run(config).await,
+        Command::Pause(pause) => pause.run(config).await,
+        Command::Resume(resume) => resume.run(config).await,
     }
 }
 

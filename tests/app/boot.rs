@@ -29,6 +29,8 @@ fn a_bad_setting_is_one_line_and_1() {
         ("PORT", "s3cret", "PORT accepts"),
         ("CONCURRENCY", "0", "CONCURRENCY accepts"),
         ("HIREFIRE_TOKEN", "60", "HIREFIRE_TOKEN is not honoured"),
+        ("QUEUES", "critical:5,s3cret:x", "QUEUES: entry 2: a weight is"),
+        ("QUEUE_LIMITS", "imports:2,s3cret", "QUEUE_LIMITS: entry 2: a limit is"),
         ("REDIS_PROVIDER", "redis://:s3cret@h:1", "REDIS_PROVIDER accepts"),
         ("REDIS_URL", "http://:s3cret@h", "REDIS_URL"),
         ("RUST_LOG", "s3cret=s3cret", "RUST_LOG accepts"),

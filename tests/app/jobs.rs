@@ -42,6 +42,8 @@ fn help_teaches_and_bad_usage_is_2() {
         (&["check", "--help"], 0, "Exit codes:"),
         (&["cancel", "--help"], 0, "Exit codes:"),
         (&["mark", "--help"], 0, "|| true"),
+        (&["pause", "--help"], 0, "jobs pause imports"),
+        (&["resume", "--help"], 0, "jobs resume imports"),
         (&["--version"], 0, env!("CARGO_PKG_VERSION")),
         (&[], 2, "Usage"),
         (&["chekc"], 2, "chekc"),
@@ -51,6 +53,9 @@ fn help_teaches_and_bad_usage_is_2() {
         (&["check", "--max-runtime", "soon"], 2, "30m, 90s, 1h30m"),
         (&["check", "--max-runtime", "0"], 2, "above zero"),
         (&["mark"], 2, "LABEL"),
+        (&["pause"], 2, "QUEUE"),
+        (&["pause", ""], 2, "QUEUE"),
+        (&["resume"], 2, "QUEUE"),
         (&["mark", " "], 2, "LABEL"),
     ] {
         let output = jobs(&redis, words, &[]);
@@ -74,7 +79,9 @@ fn a_redis_that_is_not_there_is_one_line_and_1() {
     let absent = Redis::absent();
     let nowhere = absent.url();
     for url in [&silent, &nowhere, &another, "http://:s3cret@h"] {
-        for words in [&["check", "--max-runtime", "1m", "--stop"][..], &["mark", "v1"]] {
+        for words in
+            [&["check", "--max-runtime", "1m", "--stop"][..], &["mark", "v1"], &["pause", "q"]]
+        {
             let output = jobs(&absent, words, &[("REDIS_URL", url), ("RUST_LOG", "trace")]);
             let line = text(&output.stderr);
             assert_eq!(output.status.code(), Some(1), "{words:?}: {line}");
@@ -308,4 +315,31 @@ fn the_programs_tell_of_a_hung_job_of_its_end_and_of_the_return() {
     let _third = worker("0");
     let text = notice(&posts);
     assert!(text.contains("is back after") && text.contains("endless"), "{text}");
+}
+
+#[test]
+fn a_queue_is_paused_and_resumed() {
+    let redis = Redis::start();
+    let command = |words: &[&str]| {
+        let output = jobs(&redis, words, &[]);
+        assert_eq!(output.status.code(), Some(0), "{words:?}");
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let paused = || redis.ask::<Vec<String>>(&["SMEMBERS", "paused"]);
+    redis.ask::<()>(&["SADD", "queues", "imports"]);
+    let said = command(&["pause", "imports"]);
+    assert_eq!(said, ("paused: imports; `jobs resume imports` ends it\n".into(), String::new()));
+    assert_eq!(paused(), ["imports"]);
+    assert_eq!(command(&["pause", "imports"]).0, "imports was paused before\n");
+    assert_eq!(command(&["resume", "imports"]), ("resumed: imports\n".into(), String::new()));
+    assert_eq!(command(&["resume", "imports"]).0, "imports was not paused\n");
+    assert!(paused().is_empty());
+    let (said, remark) = command(&["pause", "imprts\u{1b}[2J"]);
+    assert!(said.starts_with("paused: imprts\\u{1b}[2J"), "{said}");
+    assert!(remark.starts_with("jobs: nobody has pushed to a queue imprts"), "{remark}");
+    redis.ask::<()>(&["DEL", "paused"]);
+    redis.ask::<()>(&["SET", "paused", "no set"]);
+    let output = jobs(&redis, &["pause", "imports"], &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("WRONGTYPE"));
 }

@@ -35,6 +35,8 @@ pub struct Setup {
     pub grace: Duration,
     /// The engine's own times instead of short ones.
     pub unhurried: bool,
+    /// `QUEUE_LIMITS`.
+    pub limits: Option<String>,
     /// When a `Note` of this name is enqueued, and each time counts.
     pub cron: Option<String>,
     pub stall_timeout: Option<Duration>,
@@ -60,12 +62,13 @@ impl Setup {
         let (concurrency, grace) = (10, Duration::from_secs(30));
         let (stall_timeout, memory_limit) = (None, None);
         let (url, unhurried, cron, post) = (server.url(), false, None, None);
-        let (job_timeout, notices) = (None, None);
+        let (job_timeout, notices, limits) = (None, None, None);
         Setup {
             url,
             concurrency,
             grace,
             unhurried,
+            limits,
             cron,
             stall_timeout,
             memory_limit,
@@ -236,7 +239,10 @@ fn worker_process() {
         if std::env::var_os(BAD_ACTS).is_some() {
             lifecycle.before_leaving(|_| std::thread::sleep(Duration::from_secs(3_600)));
         }
-        let own = WorkerOptions { job_timeout: setup.job_timeout.or(own.job_timeout), ..own };
+        let limits = setup.limits.map_or(Ok(own.limits), |limits| limits.parse());
+        let limits = limits.map_err(anyhow::Error::msg)?;
+        let job_timeout = setup.job_timeout.or(own.job_timeout);
+        let own = WorkerOptions { job_timeout, limits, ..own };
         let worker = Worker::new(own, redis, registry);
         match tell {
             Some(notices) => {

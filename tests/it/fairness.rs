@@ -44,23 +44,33 @@ async fn nobody_holds_jobs_back_while_another_is_idle() {
 }
 
 #[tokio::test]
-async fn a_weight_of_three_is_three_of_four() {
+async fn weights_are_shares_of_the_starts() {
     job!(Quick {}, |_this, cx| {
         cx.app.note(cx.queue());
         Ok(())
     });
-    let (server, diary) = (Server::start().await, Diary::default());
-    let client = client(&server);
-    for queue in ["heavy", "light"] {
-        let jobs = (0..3_000).map(|_| Payload::new("Quick", json!([])).queue(queue));
-        client.push_all(jobs.collect()).await.unwrap();
-    }
-    let queues = "heavy:3,light:1".parse().unwrap();
-    let options = WorkerOptions { concurrency: 1, queues, ..brisk() };
-    let registry = Registry::new(diary.clone()).job::<Quick>();
-    let worker = Running::start(options, server.redis(), registry);
-    eventually("many have run", async || diary.len() >= 2_000).await;
-    worker.stop().await;
-    let heavy = diary.lines()[..2_000].iter().filter(|queue| *queue == "heavy").count();
-    assert!((1_400..1_600).contains(&heavy), "{heavy} of 2000"); // five standard deviations
+    let shares = |queues: &'static str, expected: &'static [(&str, usize)]| async move {
+        let (server, diary) = (Server::start().await, Diary::default());
+        let client = client(&server);
+        for (queue, _) in expected {
+            let jobs = (0..3_000).map(|_| Payload::new("Quick", json!([])).queue(queue));
+            client.push_all(jobs.collect()).await.unwrap();
+        }
+        let queues = queues.parse().unwrap();
+        let options = WorkerOptions { concurrency: 1, queues, ..brisk() };
+        let registry = Registry::new(diary.clone()).job::<Quick>();
+        let worker = Running::start(options, server.redis(), registry);
+        eventually("many have run", async || diary.len() >= 2_000).await;
+        worker.stop().await;
+        let lines = &diary.lines()[..2_000];
+        for (queue, expected) in expected {
+            let share = lines.iter().filter(|line| line == queue).count();
+            // at least four and a half standard deviations
+            assert!(share.abs_diff(*expected) < 100, "{queue}: {share} of 2000, not {expected}");
+        }
+    };
+    shares("heavy:3,light:1", &[("heavy", 1_500), ("light", 500)]).await;
+    // the rest has the lowest weight there is, each queue of it
+    let rest = &[("critical", 1_111), ("default", 444), ("mail", 222), ("other", 222), ("low", 0)];
+    shares("critical:5,default:2,*,!low*", rest).await;
 }

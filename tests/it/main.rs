@@ -65,7 +65,10 @@ mod notices; // what people are told of stuck jobs
 mod odd_queues; // names with every odd character, and ten thousand of them
 mod options; // what a type of job may ask for
 mod outage; // the first one back leaves the others alone
+mod pauses; // a queue of which nobody takes a job
+mod queue_limits; // so many jobs of a queue at once, over all processes
 mod queue_lists; // QUEUES as Resque reads it
+mod queue_rates; // so many starts in a second
 mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod refusals; // Redis is there and says no
 mod remote; // quiet, list, and commands through Redis

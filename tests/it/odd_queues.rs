@@ -196,3 +196,30 @@ async fn ten_thousand_queues_at_once() {
     lines.dedup();
     assert_eq!(lines.len(), QUEUES);
 }
+
+#[tokio::test]
+async fn a_thousand_queues_each_with_limits() {
+    const QUEUES: usize = 1_000;
+    let (server, diary) = (Server::start().await, Diary::default());
+    let client = client(&server);
+    let push = async || {
+        for n in 0..QUEUES {
+            let queue = format!("q{n}");
+            let jobs = (0..2).map(|_| Payload::new("Where", json!([])).queue(&queue));
+            client.push_all(jobs.collect()).await.unwrap();
+        }
+    };
+    push().await;
+    let registry = Registry::new(diary.clone()).job::<Where>();
+    let (limits, safety_poll) = ("*:1,*:100/s".parse().unwrap(), Duration::from_secs(3_600));
+    let options = WorkerOptions { concurrency: 100, limits, safety_poll, ..brisk() };
+    let worker = Running::start(options, server.redis(), registry);
+    eventually("all have run", async || diary.len() == 2 * QUEUES).await;
+    push().await; // now that they are known, and watched
+    eventually("and again", async || diary.len() == 4 * QUEUES).await;
+    eventually("no share is left", async || {
+        server.query::<Vec<String>>("KEYS roustabout:running:*").await.is_empty()
+    })
+    .await;
+    worker.stop().await;
+}

@@ -60,7 +60,7 @@ macro_rules! lua {
 static SCRIPTS: LazyLock<HashMap<String, (Kind, Script)>> = LazyLock::new(|| {
     let scripts = [
         (Kind::Register, lua!("register")),
-        (Kind::Fetch, lua!("fetch")),
+        (Kind::Fetch, lua!("limits" "fetch")),
         (Kind::Ending, lua!("dead" "finish")),
         (Kind::Checkpoint, lua!("checkpoint")),
         (Kind::Beat, lua!("beat")),
@@ -179,7 +179,7 @@ impl Desk {
     /// What is to happen to this reply.
     fn swallows(&self, kind: Option<Kind>, reply: &[u8]) -> Option<Fault> {
         let idle_fetch =
-            kind == Some(Kind::Fetch) && (reply[0] != b'*' || reply.starts_with(b"*2\r"));
+            kind == Some(Kind::Fetch) && (reply[0] != b'*' || reply.starts_with(b"*3\r"));
         if reply[0] == b'-' || idle_fetch {
             return None;
         }

@@ -1,5 +1,7 @@
 //! `QUEUES` as Resque's users write it, on a server that queues come and go on.
 
+use std::time::Duration;
+
 use roustabout::engine::{Client, Payload, Registry, WorkerOptions};
 use serde_json::json;
 
@@ -47,4 +49,34 @@ async fn only_what_is_left_out_is_said() {
     assert_eq!(diary.lines(), ["a", "b"]);
     assert_eq!(server.query::<u32>("LLEN queue:low").await, 1);
     assert_eq!(server.query::<u32>("LLEN queue:low_2").await, 1);
+}
+
+#[tokio::test]
+async fn queues_come_and_go_while_it_runs() {
+    let (server, diary) = (Server::start().await, Diary::default());
+    let queues = "listed,a*,!a_not".parse().unwrap();
+    let (safety_poll, ttl) = (Duration::from_secs(3_600), Duration::from_secs(60));
+    let options = WorkerOptions { queues, safety_poll, ttl, ..brisk() };
+    let registry = Registry::new(diary.clone()).job::<Where>();
+    let worker = Running::start(options, server.redis(), registry);
+    let serves = async || -> Vec<String> {
+        let process: Option<String> = server.query("SRANDMEMBER processes").await;
+        let Some(process) = process else { return Vec::new() };
+        let info: String = server.query(&format!("HGET {process} info")).await;
+        let info: serde_json::Value = serde_json::from_str(&info).unwrap();
+        serde_json::from_value(info["queues"].clone()).unwrap()
+    };
+    eventually("it is there", async || serves().await == ["listed"]).await;
+    let client = client(&server);
+    for round in 1..=3 {
+        push(&client, &["a2", "b", "a_not", "a1", "listed"]).await;
+        eventually("those that match run", async || diary.len() == 3 * round).await;
+        eventually("it says so", async || serves().await == ["listed", "a1", "a2"]).await;
+        // as Sidekiq's pages delete a queue
+        let () = server.query("UNLINK queue:a1 queue:listed").await;
+        let () = server.query("SREM queues a1 listed").await;
+        eventually("it lets go", async || serves().await == ["listed", "a2"]).await;
+    }
+    assert_eq!(server.query::<usize>("LLEN queue:a_not").await, 3);
+    worker.stop().await;
 }
