@@ -24,6 +24,9 @@ pub(crate) struct Idle {
 
 type Names = BTreeSet<Vec<u8>>;
 
+/// Which queues, processes and paused queues there are.
+type Seen = (Names, Names, Names);
+
 impl Idle {
     /// Resolves when the queues are empty and nothing runs.
     pub(crate) async fn reached(&self) {
@@ -40,20 +43,20 @@ impl Idle {
         }
     }
 
-    /// How many of the lists and hashes of these queues and processes are there, and which queues
-    /// and processes there are by now: all at the same moment, since jobs move between them.
-    async fn look(
-        &self,
-        (queues, owners): &(Names, Names),
-    ) -> RedisResult<(usize, (Names, Names))> {
+    /// How many of the lists and hashes of these queues and processes are there, but for paused
+    /// ones, and which there are by now: all at the same moment, since jobs move between them.
+    async fn look(&self, (queues, owners, paused): &Seen) -> RedisResult<(usize, Seen)> {
         let text = |name: &Vec<u8>| String::from_utf8(name.clone()).ok();
         let names: Vec<String> = queues.iter().filter_map(text).chain(self.known.clone()).collect();
         let mut look = pipe();
         look.atomic().cmd("EXISTS").arg(keys::PROBE);
-        look.arg(self.list.resolve(&names).into_iter().map(|it| it.key).collect::<Vec<_>>());
+        let served = self.list.resolve(&names).into_iter();
+        let served = served.filter(|queue| !paused.contains(queue.name.as_bytes()));
+        look.arg(served.map(|queue| queue.key).collect::<Vec<_>>());
         look.arg(owners.iter().filter_map(text).map(|it| keys::inflight(&it)).collect::<Vec<_>>());
         look.cmd("SMEMBERS").arg(keys::QUEUES).cmd("SMEMBERS").arg(keys::OWNERS);
-        let (there, queues, owners) = self.redis.pipe(&look).await?;
-        Ok((there, (queues, owners)))
+        look.cmd("SMEMBERS").arg(keys::PAUSED);
+        let (there, queues, owners, paused) = self.redis.pipe(&look).await?;
+        Ok((there, (queues, owners, paused)))
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use roustabout::engine::testing::{PrivateRedis, Trial, perform};
 use roustabout::engine::{
     Client, EnqueueError, Job, JobContext, Payload, PushNext, Redis, Registry, Retry, Stop, Worker,
-    WorkerOptions,
+    WorkerOptions, inspect,
 };
 use serde::{Deserialize, Serialize};
 
@@ -260,6 +260,11 @@ async fn what_waits_and_what_is_not_served_is_left() {
     app.jobs.enqueue(Slow).await.unwrap();
     drain("*").await;
     assert_eq!(app.sent.count("slow@x"), 1, "what runs may enqueue");
+    inspect::pause(&redis, "mailers").await.unwrap();
+    app.jobs.enqueue(newsletter()).await.unwrap(); // to the default queue; its mails to a paused one
+    drain("*").await;
+    assert_eq!((count(&["EXISTS", "queue:default"]).await, app.sent.len()), (0, 5)); // and slow@x
+    assert!(count(&["LLEN", "queue:mailers"]).await > 0);
     assert_eq!(count(&["EXISTS", "processes"]).await, 0);
 }
 
