@@ -8,8 +8,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::head::Head;
 use super::jid::random_hex;
-use super::payload::{Head, Payload};
+use super::payload::Payload;
 
 /// The name that every version of Sidekiq knows …
 const WRAPPER: &str = "ActiveJob::QueueAdapters::SidekiqAdapter::JobWrapper";

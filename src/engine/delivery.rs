@@ -2,7 +2,6 @@
 //! the process tell each other about it.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -11,37 +10,11 @@ use std::time::Instant;
 
 use tracing::Span;
 
+use super::field::{Field, split_name};
 use super::payload::Payload;
 use super::readable::cut;
 use super::status::Draft;
 use super::ties::Ties;
-
-/// The place of a delivery in the in-flight hash: which fetch brought it, and its place there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Field {
-    pub(crate) batch: u64,
-    pub(crate) index: u32,
-}
-
-/// The name of a field of an in-flight hash, `BATCH:INDEX:QUEUE`, taken apart.
-pub(crate) fn split_name(name: &str) -> Option<(Field, &str)> {
-    let mut parts = name.splitn(3, ':');
-    let (batch, index) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    Some((Field { batch, index }, parts.next()?))
-}
-
-impl Field {
-    /// How the set of what is in progress in a queue points to it.
-    pub(crate) fn member(self, identity: &str) -> String {
-        format!("{self}:{identity}")
-    }
-}
-
-impl fmt::Display for Field {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}:{}", self.batch, self.index)
-    }
-}
 
 /// Payloads up to this many bytes are shown whole.
 const SHOWN: usize = 16 << 10;
@@ -286,16 +259,6 @@ impl Drop for OnThread<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn records_split() {
-        let delivery = Delivery::from_record("1:2:a:b", b"{}".to_vec()).unwrap();
-        assert_eq!((delivery.field, &*delivery.queue), (Field { batch: 1, index: 2 }, "a:b"));
-        assert_eq!((&delivery.raw[..], &*delivery.name()), (&b"{}"[..], "1:2:a:b"));
-        for bad in ["", "1", "1:2", "x:2:a", "1:-2:a", "1::a"] {
-            assert!(split_name(bad).is_none());
-        }
-    }
 
     #[test]
     fn a_long_payload_is_shown_without_its_arguments() {

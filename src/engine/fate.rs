@@ -1,6 +1,7 @@
 //! What Redis has to do for each fate of a delivery. Decisions only; `finish` does the sending.
 
-use super::delivery::{Delivery, Field};
+use super::delivery::Delivery;
+use super::field::Field;
 use super::keys;
 use super::placed::Placed;
 use super::retry::Fate;

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
 
-use super::delivery::{Delivery, Field};
+use super::delivery::Delivery;
+use super::field::Field;
 
 /// All deliveries of this process.
 #[derive(Default)]

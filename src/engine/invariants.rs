@@ -1,9 +1,10 @@
 //! What must hold for any bytes that a stranger pushes. The tests feed it made-up payloads, the
 //! fuzzer (`fuzz/`) whatever it comes upon; neither is part of a normal build.
 
-use super::delivery::split_name;
+use super::field::split_name;
+use super::head::Head;
 use super::jid::known_as;
-use super::payload::{Head, Payload};
+use super::payload::Payload;
 use super::retry::{BAD_ARGUMENTS, BAD_JSON, ERROR, Failure, Fate, Moment, Retry};
 use super::retry::{Rule, UNKNOWN_CLASS, buried, failed, last_chance};
 

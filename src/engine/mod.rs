@@ -16,12 +16,12 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `patterns` `queues` `limits` `options` `tls` `server` `slots` `schedule` `scripts` (`lua/`) `metrics` `counters` `backtrace` `retry` `status` `delivery` `inflight` `tracker` `address` `gauge` `wakes` `serving` `taken` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `head` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `patterns` `queues` `limits` `options` `tls` `server` `slots` `schedule` `scripts` (`lua/`) `metrics` `counters` `backtrace` `retry` `status` `field` `delivery` `inflight` `tracker` `address` `gauge` `wakes` `serving` `taken` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `iteration` `run` `context` `middleware` `death` `job` `batch` `pushing` `recorded` `pushes` `client` `backlog` `buffered` `notice` `inspect` |
 //! | what tests of theirs use | `trial` `private_redis` `testing` |
 //! | one verb each | `suspects` `finish` `fetch` `track` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron_line` `crontab` `cron` |
-//! | one job; all of them; the process | `registry` `outcome` `processor` `intake` `parts` `idle` `worker` |
+//! | one job; all of them; the process | `registry` `outcome` `judge` `processor` `intake` `parts` `idle` `worker` |
 
 mod active_job;
 mod address;
@@ -48,9 +48,11 @@ mod enqueued;
 mod errors;
 mod fate;
 mod fetch;
+mod field;
 mod finish;
 mod gauge;
 mod giveback;
+mod head;
 mod heartbeat;
 mod idle;
 mod inflight;
@@ -63,6 +65,7 @@ mod iteration;
 mod jid;
 mod job;
 mod json;
+mod judge;
 mod keys;
 mod lifecycle;
 mod limits;

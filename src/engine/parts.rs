@@ -16,6 +16,7 @@ use super::finish::Finisher;
 use super::heartbeat::Heartbeat;
 use super::inflight::Inflight;
 use super::intake::Intake;
+use super::judge::Judge;
 use super::lifecycle::{Lifecycle, Phase, Pulse};
 use super::middleware::{Call, Chain};
 use super::notice::{self, Notices};
@@ -67,14 +68,20 @@ impl Parts {
         let session =
             Session::new(redis.clone(), process, inflight.clone(), counters.clone(), options.ttl);
         let finisher = Finisher::new(session.clone(), inflight.clone());
+        let judge = Judge {
+            handlers: handlers.clone(),
+            session: session.clone(),
+            counters,
+            lifecycle: lifecycle.clone(),
+            notices: notices.clone(),
+        };
         let processor = Arc::new(Processor {
             handlers,
             chain,
             session: session.clone(),
             finisher: finisher.clone(),
-            counters,
             lifecycle: lifecycle.clone(),
-            notices: notices.clone(),
+            judge,
             job_timeout: options.job_timeout,
             aborting: AtomicBool::new(false),
         });
@@ -239,7 +246,7 @@ fn beat(
         inflight: inflight.clone(),
         lifecycle: processor.lifecycle.clone(),
         life,
-        notices: processor.notices.clone(),
+        notices: processor.judge.notices.clone(),
         runtime: Handle::current(),
         limits: Limits {
             stall: options.stall_timeout,

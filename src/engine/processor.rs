@@ -11,20 +11,18 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::active_job::{self, Arguments};
-use super::counters::Counters;
 use super::delivery::{Delivery, Who};
 use super::finish::Finisher;
+use super::head::Head;
 use super::iteration::Keeper;
-use super::jid::{known_as, new_jid};
-use super::lifecycle::{Lifecycle, Phase};
+use super::jid::known_as;
+use super::judge::{Judge, Known};
+use super::lifecycle::Lifecycle;
 use super::middleware::{Call, Chain};
-use super::notice::{Notice, Notices, StuckJob};
 use super::outcome::{Misfit, Outcome, failure, panicked, timed};
-use super::payload::{Head, Payload};
-use super::placed::Placed;
-use super::readable::{cut, without_values};
+use super::readable::cut;
 use super::registry::{Handler, Handlers, Performing};
-use super::retry::{self, Failure, Fate, Moment, Stop};
+use super::retry::{self, Failure};
 use super::run::{Run, Standing};
 use super::session::Session;
 use super::ties::Ties;
@@ -35,9 +33,8 @@ pub(crate) struct Processor {
     pub(crate) chain: Chain<Call, anyhow::Result<()>>,
     pub(crate) session: Arc<Session>,
     pub(crate) finisher: Arc<Finisher>,
-    pub(crate) counters: Arc<Counters>,
     pub(crate) lifecycle: Lifecycle,
-    pub(crate) notices: Notices,
+    pub(crate) judge: Judge,
     /// For jobs that do not say.
     pub(crate) job_timeout: Option<Duration>,
     /// Set before runs are aborted: then a run without outcome is no failure.
@@ -47,20 +44,13 @@ pub(crate) struct Processor {
 /// A limit this long is none; added to a point in time, it could overflow.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// A run of a class that is registered.
-#[derive(Clone, Copy)]
-struct Known<'a> {
-    handler: &'a Handler,
-    took: Duration,
-}
-
 impl Processor {
     /// Runs a delivery and records its fate.
     pub(crate) async fn process(&self, delivery: Arc<Delivery>) {
         let guard = Guard { processor: self, delivery: &delivery };
         let (known, outcome) = self.perform(&delivery).await;
         // no await from here on: an abort cannot come between the outcome and its record
-        let fate = self.fate(&delivery, known, outcome);
+        let fate = self.judge.fate(&delivery, known, outcome);
         self.finisher.finish(delivery.clone(), fate);
         drop(guard);
     }
@@ -68,9 +58,8 @@ impl Processor {
     /// Lets a suspect wait outside of this process, where another suspect runs: in here it would
     /// share its fate.
     pub(crate) fn postpone(&self, delivery: &Arc<Delivery>) {
-        let at = self.session.redis.clock().now() + 1.0 + fastrand::f64();
-        let payload = with_jid(&delivery.raw);
-        self.finisher.finish(delivery.clone(), Fate::Snooze { at, payload });
+        let fate = self.judge.later(delivery, 1.0 + fastrand::f64());
+        self.finisher.finish(delivery.clone(), fate);
     }
 
     async fn perform(&self, delivery: &Arc<Delivery>) -> (Option<Known<'_>>, Outcome) {
@@ -136,166 +125,6 @@ impl Processor {
         };
         Ok(self.chain.run(call, Box::new(end)))
     }
-
-    fn fate(&self, delivery: &Delivery, known: Option<Known>, outcome: Outcome) -> Fate {
-        let _within = delivery.span().map(Span::enter);
-        match outcome {
-            Outcome::Success { iterated } => {
-                self.ran(known, false);
-                let traces = iterated || delivery.rescued();
-                Fate::Done { traces: traces.then(|| delivery.jid().to_owned()) }
-            }
-            Outcome::Error(error) => match error.downcast_ref::<Stop>().copied() {
-                Some(stop) => self.stopped(delivery, known, stop, error),
-                None => self.failed(delivery, known, Failure::of(error)),
-            },
-            Outcome::Failure(failure) => self.failed(delivery, known, failure),
-            Outcome::Expired => self.expired(delivery),
-        }
-    }
-
-    /// Too late to be of use, as its payload says.
-    fn expired(&self, delivery: &Delivery) -> Fate {
-        self.counters.event("expired", 1);
-        tracing::info!(
-            job.class = delivery.class(),
-            job.jid = delivery.jid(),
-            queue = cut(&delivery.queue),
-            "expired before it could run: dropped"
-        );
-        delivery.drafted(|draft| draft.failed("expired before it could run"));
-        Fate::Discard { traces: Some(delivery.jid().to_owned()), dead: true }
-    }
-
-    /// A run has come to an end that counts.
-    fn ran(&self, known: Option<Known>, failed: bool) {
-        self.counters.ran(failed);
-        match known {
-            Some(Known { handler, .. }) if failed => handler.tally.failed(),
-            Some(Known { handler, took }) => handler.tally.succeeded(took),
-            None => {}
-        }
-    }
-
-    fn stopped(
-        &self,
-        delivery: &Delivery,
-        known: Option<Known>,
-        stop: Stop,
-        error: anyhow::Error,
-    ) -> Fate {
-        let now = self.session.redis.clock().now();
-        match stop {
-            Stop::Discard => {
-                self.ran(known, false);
-                self.counters.event("discarded", 1);
-                tracing::info!(
-                    job.class = delivery.class(),
-                    job.jid = delivery.jid(),
-                    queue = &*delivery.queue,
-                    reason = format!("{error:#}"),
-                    "discarded by the job itself"
-                );
-                Fate::Discard { traces: Some(delivery.jid().to_owned()), dead: false }
-            }
-            Stop::Kill => {
-                self.ran(known, true);
-                let failure = Failure::of(error);
-                let payload = retry::buried(&delivery.raw, &delivery.queue, &failure, now);
-                self.report(delivery, &failure, "given up by the job itself: in the dead set");
-                self.counters.event("buried", 1);
-                Fate::Dead { payload: Some(payload), will: self.will(delivery, &failure, now) }
-            }
-            // a job's own idea: at once again, it would run in circles
-            Stop::Interrupted if self.lifecycle.phase() == Phase::Running => {
-                Fate::Snooze { at: now + 1.0, payload: with_jid(&delivery.raw) }
-            }
-            Stop::Interrupted => {
-                self.counters.event("interrupted", 1);
-                Fate::Return
-            }
-            Stop::Cancelled => {
-                self.ran(known, false);
-                self.counters.event("cancelled", 1);
-                tracing::info!(
-                    job.class = delivery.class(),
-                    job.jid = delivery.jid(),
-                    queue = &*delivery.queue,
-                    "cancelled"
-                );
-                delivery.drafted(|draft| draft.failed("cancelled"));
-                Fate::Discard { traces: Some(delivery.jid().to_owned()), dead: true }
-            }
-            // if Redis agrees, this does nothing; if not, the job must not vanish
-            Stop::LostLease => Fate::Return,
-            Stop::Snooze(pause) => {
-                Fate::Snooze { at: now + pause.as_secs_f64(), payload: with_jid(&delivery.raw) }
-            }
-        }
-    }
-
-    fn failed(&self, delivery: &Delivery, known: Option<Known>, failure: Failure) -> Fate {
-        self.ran(known, true);
-        if failure.class == retry::TIMEOUT {
-            let process = self.session.identity().to_owned();
-            let (job, reason) = (StuckJob::of(delivery), failure.message.clone());
-            self.notices.tell(Notice::TimedOut { process, job, reason });
-        }
-        let moment = Moment { now: self.session.redis.clock().now(), dice: fastrand::f64() };
-        let rule = known.map(|known| known.handler.rule);
-        let mut fate = retry::failed(&delivery.raw, &delivery.queue, rule, &failure, &moment);
-        if let Fate::Dead { will, .. } = &mut fate {
-            *will = self.will(delivery, &failure, moment.now);
-        }
-        match &fate {
-            Fate::Retry { at, .. } => {
-                let text = format!("failed: again in {:.0} s", at - moment.now);
-                self.report(delivery, &failure, &text);
-            }
-            Fate::Dead { payload: Some(_), .. } => {
-                self.report(delivery, &failure, "failed for good: in the dead set");
-                self.counters.event("buried", 1);
-            }
-            _ => {
-                self.report(delivery, &failure, "failed: dropped, as its payload asks for");
-                self.counters.event("discarded", 1);
-            }
-        }
-        fate
-    }
-
-    fn will(&self, delivery: &Delivery, failure: &Failure, now: f64) -> Option<Box<Placed>> {
-        self.handlers.will(&delivery.raw, &delivery.queue, failure, now)
-    }
-
-    fn report(&self, delivery: &Delivery, failure: &Failure, what: &str) {
-        if delivery.status_for().is_some() {
-            delivery.drafted(|draft| draft.failed(&failure.message));
-        }
-        if failure.class == retry::BAD_JSON {
-            // there may be no more to go by than where it was and what its place in the text is
-            tracing::warn!(
-                queue = cut(&delivery.queue),
-                bytes = delivery.raw.len(),
-                error.class = failure.class,
-                error = failure.message,
-                "no job can be made of this payload: in the dead set"
-            );
-            return;
-        }
-        let error = match failure.class {
-            retry::BAD_ARGUMENTS => without_values(&failure.message),
-            _ => &failure.message,
-        };
-        tracing::warn!(
-            job.class = delivery.class(),
-            job.jid = delivery.jid(),
-            queue = cut(&delivery.queue),
-            error.class = failure.class,
-            error,
-            "{what}"
-        );
-    }
 }
 
 /// Sees to it that no delivery ends without an outcome, whatever its task ends by: a panic
@@ -313,7 +142,7 @@ impl Drop for Guard<'_> {
             let failure = Failure::new(retry::PANIC, "the job panicked while it was dropped");
             let handler = self.processor.handlers.get(self.delivery.class());
             let known = handler.map(|handler| Known { handler, took: Duration::ZERO });
-            let fate = self.processor.failed(self.delivery, known, failure);
+            let fate = self.processor.judge.failed(self.delivery, known, failure);
             self.processor.finisher.finish(self.delivery.clone(), fate);
         }
     }
@@ -327,13 +156,4 @@ fn ties(head: &Head, handler: Option<&Handler>) -> Option<Box<Ties>> {
         ties.status_for = handler.and_then(|handler| handler.status_for);
     }
     ties.any().then(|| Box::new(ties))
-}
-
-/// The same bytes, but never without a jid: equal members of a sorted set would become one.
-/// A fresh one: what `known_as` makes of equal bytes is equal again.
-fn with_jid(raw: &[u8]) -> Vec<u8> {
-    match Payload::parse(raw) {
-        Ok(payload) if payload.jid().is_empty() => payload.with("jid", new_jid()).to_bytes(),
-        _ => raw.to_vec(),
-    }
 }

@@ -9,11 +9,12 @@ use std::time::Duration;
 use redis::{RedisResult, cmd, pipe};
 use tokio::time::sleep;
 
-use super::delivery::{Field, split_name};
 use super::fate::{Words, beside, bury, free};
+use super::field::{Field, split_name};
+use super::head::Head;
 use super::jid::known_as;
 use super::keys;
-use super::payload::{Head, Payload};
+use super::payload::Payload;
 use super::placed::Placed;
 use super::records;
 use super::rescues::{Rescues, Verdict};

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::delivery::Field;
+use super::field::Field;
 use super::keys;
 
 /// How often a job outlived its process, since when we count, and the delivery under which it

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::backtrace::{self, Trace};
 use super::clock::moment;
-use super::payload::{Head, Payload, RetryField, Seconds, number};
+use super::head::{Head, RetryField};
+use super::payload::{Payload, Seconds, number};
 use super::placed::Placed;
 
 /// How often a failed job is tried again. The pause grows with the fourth power of the attempt:

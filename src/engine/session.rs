@@ -14,8 +14,9 @@ use tokio::time::sleep;
 
 use super::connection::Connection;
 use super::counters::Counters;
-use super::delivery::{Delivery, Field, split_name};
+use super::delivery::Delivery;
 use super::errors::{breaks_connection, is_wrong_type};
+use super::field::{Field, split_name};
 use super::inflight::Inflight;
 use super::keys;
 use super::process::{Process, Vitals};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use redis::{RedisResult, cmd};
 
 use super::delivery::Delivery;
+use super::head::Head;
 use super::jid::known_as;
 use super::keys;
-use super::payload::Head;
 use super::rescues::Rescues;
 use super::scripts;
 use super::session::Session;

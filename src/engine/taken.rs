@@ -7,7 +7,8 @@ use std::time::Duration;
 use redis::{Value, from_redis_value};
 use tokio::time::Instant;
 
-use super::delivery::{Delivery, Field};
+use super::delivery::Delivery;
+use super::field::Field;
 use super::keys;
 use super::serving::Serving;
 

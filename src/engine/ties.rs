@@ -4,9 +4,10 @@
 
 use serde::Serialize;
 
+use super::head::Head;
 use super::jid::fingerprint;
 use super::json::raw;
-use super::payload::{Head, Payload, number};
+use super::payload::{Payload, number};
 
 /// Payload field: the name of the lock that the job holds until it is done.
 pub(crate) const LOCK: &str = "unique_key";

@@ -6,12 +6,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::context::JobContext;
-use super::delivery::{Delivery, Field, Who};
+use super::delivery::{Delivery, Who};
+use super::field::Field;
+use super::head::Head;
 use super::iteration::{Keeper, Memory, Saved};
 use super::jid::new_jid;
 use super::job::{Job, decode};
 use super::lifecycle::Lifecycle;
-use super::payload::{Head, Payload};
+use super::payload::Payload;
 use super::retry::{Stop, last_chance};
 use super::run::{Run, Standing};
 use super::status::Draft;

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::delivery::{Delivery, Field};
+use super::delivery::Delivery;
+use super::field::Field;
 use super::giveback;
 use super::inflight::Inflight;
 use super::lifecycle::{Exit, Lifecycle, Phase};

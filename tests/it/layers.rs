@@ -12,6 +12,7 @@ const GROUND_UP: &[&str] = &[
     "json",
     "jid",
     "payload",
+    "head",
     "ties",
     "placed",
     "active_job",
@@ -33,6 +34,7 @@ const GROUND_UP: &[&str] = &[
     "backtrace",
     "retry",
     "status",
+    "field",
     "delivery",
     "inflight",
     "tracker", // plain data and decisions
@@ -86,6 +88,7 @@ const GROUND_UP: &[&str] = &[
     "cron", // one verb each
     "registry",
     "outcome",
+    "judge",
     "processor",
     "intake",
     "parts",

@@ -1,5 +1,6 @@
 //! What survives, and what is no payload.
 
+use super::super::head::Head;
 use super::*;
 
 #[test]
