@@ -70,6 +70,8 @@ const GROUND_UP: &[&str] = &[
     "backlog",
     "buffered",
     "notice",
+    "fleet",
+    "steer",
     "inspect", // what authors see
     "trial",
     "private_redis",

@@ -1,0 +1,188 @@
+//! The worker processes as they look from outside, ours and Sidekiq's, and what they run.
+//!
+//! The keys are shared with Sidekiq and whoever else writes its format, so nothing is taken for
+//! granted: what cannot be read is left out and counted.
+
+use std::collections::HashSet;
+
+use redis::{FromRedisValue, Pipeline, RedisResult, pipe};
+
+use super::clock::moment;
+use super::keys;
+use super::payload::Payload;
+use super::readable::cut;
+use super::redis::Redis;
+
+/// Processes asked about in one write: thousands would make replies that are late.
+const AT_ONCE: usize = 200;
+
+/// The worker processes that are alive, ours and Sidekiq's, and what they run.
+#[derive(Clone, Debug, Default)]
+pub struct Processes {
+    /// When this was so: the server's time, in epoch seconds.
+    pub now: f64,
+    /// By identity.
+    pub all: Vec<Process>,
+    /// Entries that could not be read.
+    pub unreadable: usize,
+}
+
+/// A live worker process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    /// `HOST:PID:NONCE`.
+    pub identity: String,
+    /// Whether it is of this engine; else it is a Ruby process.
+    pub ours: bool,
+    /// Runs inside another program, which takes no commands for it.
+    pub embedded: bool,
+    /// Takes no new job.
+    pub quiet: bool,
+    /// What it runs, oldest first, as of its last heartbeat.
+    pub running: Vec<Running>,
+}
+
+/// A job that runs. The texts are those of whoever pushed it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Running {
+    /// What it is; for one of Active Job the class inside the wrapper.
+    pub class: String,
+    /// Which one.
+    pub jid: String,
+    /// Where it came from.
+    pub queue: String,
+    /// Since when, in epoch seconds of the server.
+    pub run_at: f64,
+}
+
+/// The live processes and their jobs, in two round trips (a third for jobs under the name that
+/// Sidekiq used through 6.4.1). Jobs of processes that are gone do not run.
+pub async fn processes(redis: &Redis) -> RedisResult<Processes> {
+    let mut first = pipe();
+    first.cmd("TIME").cmd("SMEMBERS").arg(keys::PROCESSES).cmd("SMEMBERS").arg(keys::OWNERS);
+    type First = ((f64, f64), Vec<Vec<u8>>, HashSet<Vec<u8>>);
+    let ((seconds, micros), members, owners): First = redis.pipe(&first).await?;
+    let names = members.iter().filter_map(|name| String::from_utf8(name.clone()).ok());
+    let mut identities: Vec<String> = names.collect();
+    identities.sort();
+    let unreadable = members.len() - identities.len();
+    let mut found = Processes { now: seconds + micros / 1e6, all: Vec::new(), unreadable };
+    for identities in identities.chunks(AT_ONCE) {
+        look(redis, identities, &owners, &mut found).await?;
+    }
+    Ok(found)
+}
+
+/// Adds what is known of these processes.
+async fn look(
+    redis: &Redis,
+    identities: &[String],
+    owners: &HashSet<Vec<u8>>,
+    found: &mut Processes,
+) -> RedisResult<()> {
+    let mut records = pipe();
+    for identity in identities {
+        records.cmd("HMGET").arg(identity).arg(&["info", "quiet", "busy"]);
+    }
+    type Record = (Option<Vec<u8>>, Option<String>, Option<String>);
+    let records: Vec<RedisResult<Record>> = lenient(redis, &mut records).await?;
+    let mut alive = Vec::new();
+    for (identity, record) in identities.iter().zip(records) {
+        match record {
+            Ok((None, ..)) => {} // gone
+            Ok((Some(info), quiet, busy)) => {
+                let info = Payload::parse(&info).ok();
+                let embedded = info.and_then(|info| info.get("embedded")).unwrap_or(false);
+                let quiet = quiet.as_deref() == Some("true");
+                let (ours, identity) = (owners.contains(identity.as_bytes()), identity.clone());
+                let process = Process { identity, ours, embedded, quiet, running: Vec::new() };
+                alive.push((process, busy.as_deref() != Some("0")));
+            }
+            Err(_) => found.unreadable += 1,
+        }
+    }
+    work(redis, &mut alive, found, keys::work).await?;
+    let mut older: Vec<_> =
+        alive.extract_if(.., |(process, busy)| *busy && process.running.is_empty()).collect();
+    work(redis, &mut older, found, keys::workers).await?;
+    alive.append(&mut older);
+    alive.sort_by(|(one, _), (other, _)| one.identity.cmp(&other.identity));
+    found.all.extend(alive.into_iter().map(|(process, _)| process));
+    Ok(())
+}
+
+/// Reads what these processes run from the hashes under this name.
+async fn work(
+    redis: &Redis,
+    processes: &mut [(Process, bool)],
+    found: &mut Processes,
+    key: fn(&str) -> String,
+) -> RedisResult<()> {
+    if processes.is_empty() {
+        return Ok(());
+    }
+    let mut reads = pipe();
+    for (process, _) in processes.iter() {
+        reads.cmd("HVALS").arg(key(&process.identity));
+    }
+    let work: Vec<RedisResult<Vec<Vec<u8>>>> = lenient(redis, &mut reads).await?;
+    for ((process, _), entries) in processes.iter_mut().zip(work) {
+        let Ok(entries) = entries else {
+            found.unreadable += 1;
+            continue;
+        };
+        let read: Vec<Running> = entries.iter().filter_map(|entry| running(entry)).collect();
+        found.unreadable += entries.len() - read.len();
+        process.running = read;
+        process.running.sort_by(|one, other| one.run_at.total_cmp(&other.run_at));
+    }
+    Ok(())
+}
+
+/// One entry of a work hash; the job is a text in it, or, from some writers, an object.
+fn running(entry: &[u8]) -> Option<Running> {
+    let entry = Payload::parse(entry).ok()?;
+    let run_at = moment(entry.raw("run_at")?)?;
+    let text = entry.get::<String>("payload");
+    let text = text.or_else(|| entry.raw("payload").map(str::to_owned)).unwrap_or_default();
+    let job = Payload::parse(text.as_bytes()).ok();
+    let word = |name: &str| job.as_ref().and_then(|job| job.get::<String>(name));
+    let class = word("wrapped").or_else(|| word("class"));
+    let [class, jid, queue] = [class, word("jid"), entry.get::<String>("queue")]
+        .map(|word| cut(word.as_deref().unwrap_or("?")).to_owned());
+    Some(Running { class, jid, queue, run_at })
+}
+
+/// Sends them all in one write. What stands under a key may be of another type: each reply is an
+/// error of its own.
+pub(crate) async fn lenient<T: FromRedisValue>(
+    redis: &Redis,
+    reads: &mut Pipeline,
+) -> RedisResult<Vec<RedisResult<T>>> {
+    redis.pipe(reads.ignore_errors()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_whoever_writes_as_running_is_read() {
+        let job = r#"{\"class\":\"W\",\"wrapped\":\"Real\",\"jid\":\"1\"}"#;
+        let ruby = format!(r#"{{"queue":"q","payload":"{job}","run_at":1700000000}}"#);
+        let found = running(ruby.as_bytes()).unwrap();
+        assert_eq!((&*found.class, &*found.jid, &*found.queue), ("Real", "1", "q"));
+        assert_eq!(found.run_at, 1_700_000_000.0);
+        let object = running(br#"{"payload":{"class":"A"},"run_at":"17.5"}"#).unwrap();
+        assert_eq!((&*object.class, &*object.jid, object.run_at), ("A", "?", 17.5));
+        assert_eq!(running(br#"{"payload":"{","run_at":1}"#).unwrap().class, "?");
+        for same in ["1700000000500", "\"2023-11-14T22:13:20.5Z\""] {
+            let entry = format!(r#"{{"run_at":{same}}}"#);
+            assert_eq!(running(entry.as_bytes()).unwrap().run_at, 1_700_000_000.5, "{same}");
+        }
+        for bad in [&b""[..], b"[]", b"{}", b"\xff", br#"{"run_at":null}"#, br#"{"run_at":"inf"}"#]
+        {
+            assert_eq!(running(bad), None);
+        }
+    }
+}
