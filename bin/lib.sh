@@ -70,7 +70,7 @@ finish() {
 # A build is long enough to be interrupted: the shell sees a signal in `wait`, not while a command runs. The Procfile
 # names ./target, wherever this machine's cargo is told to build.
 build() {
-  say 'Building (the first time takes a minute or two)'
+  say 'Building (the first time takes a few minutes)'
   start cargo build --release --locked --target-dir target
   running=cargo:-$!
   wait "$!"

@@ -12,7 +12,6 @@ use super::active_job;
 use super::context::JobContext;
 use super::cron_line::CronLine;
 use super::death::Death;
-use super::enqueue_error::EnqueueError;
 use super::head::Head;
 use super::invalid::check;
 use super::jid::known_as;
@@ -66,6 +65,7 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
     /// # Panics
     ///
     /// If its class is there already: two handlers for one name is a mistake to see at boot.
+    #[track_caller]
     pub fn job<J: Job<App = A>>(mut self) -> Registry<A> {
         let app = self.app.clone();
         let start = move |run: Arc<Run>, args: &str| -> Result<Performing, serde_json::Error> {
@@ -93,16 +93,19 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
     /// # Panics
     ///
     /// If these are no times, the name is taken, or the job cannot be encoded.
+    #[track_caller] // the panic names the line in the list, not one in here
     pub fn cron<J: Job<App = A>>(
         mut self,
         name: &'static str,
         times: impl Into<Schedule>,
         job: J,
     ) -> Self {
-        let payload: Result<Payload, EnqueueError> = Payload::of(&job);
-        let payload = payload.unwrap_or_else(|error| panic!("cron line {name:?}: {error}"));
-        let line = CronLine::new(name, times.into(), payload);
-        let line = line.unwrap_or_else(|error| panic!("cron line {name:?}: {error}"));
+        let payload = Payload::of(&job).map_err(anyhow::Error::from);
+        let line = payload.and_then(|payload| CronLine::new(name, times.into(), payload));
+        let line = match line {
+            Ok(line) => line,
+            Err(error) => panic!("cron line {name:?}: {error}"),
+        };
         let twice = self.lines.iter().any(|other| other.name == name);
         assert!(!twice, "two cron lines are named {name:?}");
         self.lines.push(line);

@@ -21,8 +21,9 @@ pub(super) struct Cancel {
 const EXAMPLES: &str = "\
 Leaves a note that jobs with a cursor see: a running one at its next checkpoint (within a second or
 so; Ruby's within 5), one in a queue, in the schedule or in the retry set when its turn comes. It
-ends there: no failure, no retry. A job without checkpoints takes no notice. There is no list of
-all ids, so a job that does not exist (any more) can be cancelled too; the note is kept for 30 days.
+ends there: no failure, no retry. A job without a cursor runs all the same, unless it asks
+(`cx.cancelled()`). There is no list of all ids, so a job that does not exist (any more) can be
+cancelled too; the note is kept for 30 days.
 
 Examples:
   jobs cancel 0123456789abcdef01234567
@@ -60,7 +61,7 @@ fn by_jid(seen: &Processes) -> HashMap<&str, (&Running, &str)> {
 fn outlook(jid: &str, iterates: bool, running: Option<&(&Running, &str)>) -> String {
     let jid = plain(jid);
     let Some((job, process)) = running else {
-        let then = "where it waits, it ends when its turn comes";
+        let then = "where it waits, it ends when its turn comes, if it has a cursor";
         return format!("{jid} does not run, as of the last heartbeats; {then}");
     };
     let then = match iterates {

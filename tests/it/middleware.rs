@@ -6,7 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use redis::AsyncCommands;
 use roustabout::engine::{
     BufferLimits, Buffered, Call, Client, EnqueueError, Next, Payload, PushNext, Registry, Stop,
-    Worker,
+    Worker, WorkerOptions,
 };
 use serde_json::{Value, json};
 
@@ -266,4 +266,27 @@ async fn what_middleware_makes_of_a_payload_is_checked() {
         .middleware(async |payload: Payload, next: PushNext| next.run(payload.queue("")).await);
     let job = Payload::new("Note", json!([]));
     assert!(matches!(spoiling.push(job).await, Err(EnqueueError::Invalid(_))));
+}
+
+#[tokio::test]
+async fn neither_a_panic_nor_a_timeout_comes_back_from_the_rest() {
+    job!(Ends { how: String } retry roustabout::engine::Retry::Times(0), |this, _cx| {
+        match &*this.how {
+            "panic" => panic!("no"),
+            "late" => std::future::pending().await,
+            _ => bail!("no"),
+        }
+    });
+    let (server, diary) = (Server::start().await, Diary::default());
+    let options = WorkerOptions { job_timeout: Some(Duration::from_millis(50)), ..brisk() };
+    let registry = Registry::new(diary.clone()).job::<Ends>();
+    let worker = Running::launch(notes(Worker::new(options, server.redis(), registry), 1, &diary));
+    for (how, noted) in [("panic", 1), ("late", 1), ("error", 2)] {
+        diary.clear();
+        client(&server).enqueue(Ends { how: how.into() }).await.unwrap();
+        eventually("it ended", async || server.query::<u32>("ZCARD dead").await == 1).await;
+        assert_eq!(diary.len(), noted, "{how}: {:?}", diary.lines());
+        let () = server.query("DEL dead").await;
+    }
+    worker.stop().await;
 }
