@@ -89,7 +89,7 @@ fn a_bad_value_is_one_line_that_names_the_variable_and_hides_the_value() {
         ("SHUTDOWN_TIMEOUT", "25s"),
         ("JOB_TIMEOUT", "-1"),
         ("STALL_TIMEOUT", "1m"),
-        ("MEMORY_LIMIT_MB", "0"),
+        ("MEMORY_LIMIT_MB", "-1"),
         ("LOG_FORMAT", "s3cret"),
         ("WEBHOOK_ALLOW_PRIVATE", "yes"),
         ("WORKER_EMBEDDED", "2"),

@@ -85,7 +85,7 @@ pub(super) fn limit(
 pub(super) fn mebibytes(name: &str, value: Option<String>) -> Result<Option<u64>, String> {
     match value {
         None => Ok(None),
-        some => number(name, some, 0, 1..=1 << 20).map(Some),
+        some => number(name, some, 0, 0..=1 << 20).map(|limit| Some(limit).filter(|it| *it > 0)),
     }
 }
 

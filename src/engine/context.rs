@@ -116,8 +116,8 @@ impl<A> JobContext<A> {
     }
 
     /// The same in words, at most 1,000 characters.
-    pub fn message(&self, text: &str) {
-        self.run.tell(|draft| draft.message = Some(shortened(text)));
+    pub fn message(&self, text: impl AsRef<str>) {
+        self.run.tell(|draft| draft.message = Some(shortened(text.as_ref())));
     }
 
     /// What the job came to: readable by its jid as soon as it is done, if it has a status

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::context::JobContext;
-use super::death::Death;
+use super::failed::Failed;
 use super::json::raw;
 use super::payload::Payload;
 use super::retry::Retry;
@@ -69,7 +69,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     /// What is left to do when the job has failed for good: a job that is pushed in the same step
     /// in which this one is buried, so neither a crash nor a lost reply comes between. Also when
     /// this one is dropped after its last failure.
-    fn on_death(self, death: &Death) -> Option<Payload> {
+    fn on_death(self, death: &Failed) -> Option<Payload> {
         let _ = death;
         None
     }

@@ -7,6 +7,7 @@ use tracing::Span;
 
 use super::counters::Counters;
 use super::delivery::Delivery;
+use super::failed::{Failed, Listeners};
 use super::jid::new_jid;
 use super::lifecycle::{Lifecycle, Phase};
 use super::notice::{Notice, Notices, StuckJob};
@@ -25,6 +26,7 @@ pub(crate) struct Judge {
     pub(crate) counters: Arc<Counters>,
     pub(crate) lifecycle: Lifecycle,
     pub(crate) notices: Notices,
+    pub(crate) listeners: Listeners,
 }
 
 /// A run of a class that is registered.
@@ -109,7 +111,10 @@ impl Judge {
                 let payload = retry::buried(&delivery.raw, &delivery.queue, &failure, now);
                 self.report(delivery, &failure, "given up by the job itself: in the dead set");
                 self.counters.event("buried", 1);
-                Fate::Dead { payload: Some(payload), will: self.will(delivery, &failure, now) }
+                Fate::Dead {
+                    payload: Some(payload),
+                    will: self.tell(delivery, &failure, true, now),
+                }
             }
             // a job's own idea: at once again, it would run in circles
             Stop::Interrupted if self.lifecycle.phase() == Phase::Running => {
@@ -153,8 +158,9 @@ impl Judge {
         let moment = Moment { now: self.session.redis.clock().now(), dice: fastrand::f64() };
         let rule = known.map(|known| known.handler.rule);
         let mut fate = retry::failed(&delivery.raw, &delivery.queue, rule, &failure, &moment);
+        let left = self.tell(delivery, &failure, fate.is_final(), moment.now);
         if let Fate::Dead { will, .. } = &mut fate {
-            *will = self.will(delivery, &failure, moment.now);
+            *will = left;
         }
         match &fate {
             Fate::Retry { at, .. } => {
@@ -173,8 +179,20 @@ impl Judge {
         fate
     }
 
-    fn will(&self, delivery: &Delivery, failure: &Failure, now: f64) -> Option<Box<Placed>> {
-        self.handlers.will(&delivery.raw, &delivery.queue, failure, now)
+    /// Tells those who listen; returns what the job leaves to be done, if this was its end.
+    fn tell(
+        &self,
+        delivery: &Delivery,
+        failure: &Failure,
+        for_good: bool,
+        now: f64,
+    ) -> Option<Box<Placed>> {
+        if !for_good && !self.listeners.any() {
+            return None;
+        }
+        let failed = Failed::of(&delivery.raw, &delivery.queue, failure, for_good);
+        self.listeners.tell(&failed);
+        if for_good { self.handlers.will(&delivery.raw, &failed, now) } else { None }
     }
 
     fn report(&self, delivery: &Delivery, failure: &Failure, what: &str) {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::counters::Counters;
 use super::cron_line::CronLine;
+use super::failed::Listeners;
 use super::fetch::Fetcher;
 use super::finish::Finisher;
 use super::heartbeat::Heartbeat;
@@ -23,6 +24,7 @@ use super::notice::{self, Notices};
 use super::options::WorkerOptions;
 use super::process::Process;
 use super::processor::Processor;
+use super::reaper::Rites;
 use super::redis::{Redis, until};
 use super::registry::Handlers;
 use super::serving::Serving;
@@ -41,6 +43,7 @@ pub(crate) struct Plan {
     pub(crate) lines: Vec<CronLine>,
     pub(crate) chain: Chain<Call, anyhow::Result<()>>,
     pub(crate) notices: Notices,
+    pub(crate) listeners: Listeners,
 }
 
 /// A running worker.
@@ -59,7 +62,7 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn start(plan: Plan, lifecycle: Lifecycle) -> anyhow::Result<Parts> {
-        let Plan { options, redis, handlers, lines, chain, notices } = plan;
+        let Plan { options, redis, handlers, lines, chain, notices, listeners } = plan;
         let own = handlers.queues().chain(["default".to_owned()]);
         let serving = Serving::new(options.queues.clone(), options.limits.clone(), own);
         let process = Arc::new(Process::new(&options, redis.clock().now()));
@@ -74,6 +77,7 @@ impl Parts {
             counters,
             lifecycle: lifecycle.clone(),
             notices: notices.clone(),
+            listeners: listeners.clone(),
         };
         let processor = Arc::new(Processor {
             handlers,
@@ -112,9 +116,11 @@ impl Parts {
         tasks.spawn(async move { finisher.run().await });
         tasks.spawn(timers(redis, lines, lifecycle.clone()));
         let registered = processor.handlers.clone();
-        let wills: reaper::Wills =
-            Box::new(move |raw, queue, failure, now| registered.will(raw, queue, failure, now));
-        tasks.spawn(reaper::run(session.clone(), wills, options.reap));
+        let rites = Rites {
+            will: Box::new(move |raw, failed, now| registered.will(raw, failed, now)),
+            listeners,
+        };
+        tasks.spawn(reaper::run(session.clone(), rites, options.reap));
         tasks.spawn(track::run(session.clone()));
         tasks.spawn(notice::say_back(session.clone(), notices));
         tasks.spawn(pulse(session, inflight.clone(), lifecycle.clone()));

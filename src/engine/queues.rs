@@ -50,6 +50,7 @@ impl FromStr for QueueList {
         for (at, part) in text.split(',').map(str::trim).enumerate() {
             let added = match part.strip_prefix('!') {
                 Some("") => Err("\"!\" names no queue"),
+                Some(pattern) if pattern.contains(':') => Err("an exclusion has no weight"),
                 Some(pattern) => {
                     list.excluded.push(pattern.to_owned());
                     check(pattern)
@@ -77,6 +78,10 @@ impl QueueList {
             }
         };
         check(pattern)?;
+        if pattern.bytes().all(|byte| byte.is_ascii_digit()) && !self.entries.is_empty() {
+            // `critical,5`, as Sidekiq's -q has it, would serve a queue named 5
+            return Err("a number alone; a weight stands behind its queue and a colon, critical:5");
+        }
         if self.entries.iter().any(|entry| entry.pattern == pattern) {
             return Err("this queue is listed before");
         }
@@ -205,6 +210,8 @@ mod tests {
             "mail_[ab]",
             "*,!{a,b}",
             "!a b",
+            "!low:3",
+            "critical,5",
         ] {
             assert!(bad.parse::<QueueList>().is_err(), "{bad}");
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use redis::{RedisResult, cmd, pipe};
 use tokio::time::sleep;
 
+use super::failed::{Failed, Listeners};
 use super::fate::{Words, beside, bury, free};
 use super::field::{Field, split_name};
 use super::head::Head;
@@ -24,9 +25,15 @@ use super::session::Session;
 use super::status::{Draft, Report};
 use super::ties::Ties;
 
-/// What a job leaves to be done when it is buried: bytes, queue, why, now.
-pub(crate) type Wills =
-    Box<dyn Fn(&[u8], &str, &Failure, f64) -> Option<Box<Placed>> + Send + Sync>;
+/// What the reaper has to know of the jobs that it buries.
+pub(crate) struct Rites {
+    /// What such a job leaves to be done: its bytes, what is known of its end, now.
+    pub(crate) will: Box<Will>,
+    /// Who hears of it.
+    pub(crate) listeners: Listeners,
+}
+
+type Will = dyn Fn(&[u8], &Failed, f64) -> Option<Box<Placed>> + Send + Sync;
 
 /// A delivery that outlived its process.
 struct Orphan {
@@ -39,18 +46,18 @@ struct Orphan {
 }
 
 /// Looks for the dead now and then, for the life of the process.
-pub(crate) async fn run(session: Arc<Session>, wills: Wills, every: Duration) {
+pub(crate) async fn run(session: Arc<Session>, rites: Rites, every: Duration) {
     let mut refusals = session.redis.complaints().about("take jobs back from dead processes");
     loop {
         sleep(every.mul_f64(0.5 + fastrand::f64())).await;
-        match sweep(&session, &wills).await {
+        match sweep(&session, &rites).await {
             Ok(()) => refusals.passed(),
             Err(error) => sleep(refusals.note(&error)).await,
         }
     }
 }
 
-async fn sweep(session: &Session, wills: &Wills) -> RedisResult<()> {
+async fn sweep(session: &Session, rites: &Rites) -> RedisResult<()> {
     let mut read = cmd("SMEMBERS");
     read.arg(keys::OWNERS);
     let owners: Vec<String> = session.redis.query(&read).await?;
@@ -66,7 +73,7 @@ async fn sweep(session: &Session, wills: &Wills) -> RedisResult<()> {
     let mut outcome = Ok(());
     for (owner, _) in dead {
         // what cannot be taken back from one stands in nobody else's way
-        outcome = outcome.and(reap(session, wills, owner).await);
+        outcome = outcome.and(reap(session, rites, owner).await);
     }
     outcome
 }
@@ -84,13 +91,13 @@ async fn all_alive(session: &Session, owners: &[String]) -> RedisResult<bool> {
 }
 
 /// Takes everything back from one dead process; the call that finds nothing left forgets it.
-async fn reap(session: &Session, wills: &Wills, owner: &str) -> RedisResult<()> {
+async fn reap(session: &Session, rites: &Rites, owner: &str) -> RedisResult<()> {
     loop {
         let orphans = page(session, owner).await?;
         if orphans.is_empty() {
             return forget(session, owner).await;
         }
-        if rescue(session, wills, owner, orphans).await? == 0 {
+        if rescue(session, rites, owner, orphans).await? == 0 {
             return Ok(()); // it lives, or what is left cannot be moved now
         }
     }
@@ -129,7 +136,7 @@ fn orphan(name: &str, raw: Vec<u8>) -> Option<Orphan> {
 /// how many: none if their process turns out to live.
 async fn rescue(
     session: &Session,
-    wills: &Wills,
+    rites: &Rites,
     owner: &str,
     orphans: Vec<Orphan>,
 ) -> RedisResult<usize> {
@@ -145,7 +152,7 @@ async fn rescue(
         match Rescues::judge(record.as_deref(), now, owner, orphan.field) {
             Verdict::Again(rescues) => fine.push((orphan, rescues)),
             Verdict::Bury(deaths) => {
-                let poisoned = bury_poison(session, wills, owner, &orphan, deaths).await?;
+                let poisoned = bury_poison(session, rites, owner, &orphan, deaths).await?;
                 buried += usize::from(poisoned);
             }
         }
@@ -177,7 +184,7 @@ async fn requeue(
 
 async fn bury_poison(
     session: &Session,
-    wills: &Wills,
+    rites: &Rites,
     owner: &str,
     orphan: &Orphan,
     deaths: u32,
@@ -188,7 +195,8 @@ async fn bury_poison(
     let payload = buried(&orphan.raw, &orphan.queue, &failure, now);
     let keep = Payload::parse(&orphan.raw).ok().and_then(|payload| payload.get::<bool>("dead"));
     let payload = Some(payload).filter(|_| keep != Some(false));
-    let will = wills(&orphan.raw, &orphan.queue, &failure, now);
+    let failed = Failed::of(&orphan.raw, &orphan.queue, &failure, true);
+    let will = (rites.will)(&orphan.raw, &failed, now);
     let mut musts = bury(payload.as_deref(), will.as_deref(), now);
     musts.push(["HDEL", keys::RESCUES, &orphan.id].map(|word| word.as_bytes().to_vec()).into());
     let mut script = scripts::FINISH.prepare_invoke();
@@ -201,6 +209,7 @@ async fn bury_poison(
     }
     let done: Option<Vec<redis::Value>> = session.redis.connection().await?.run(&script).await?;
     if done.is_some() {
+        rites.listeners.tell(&failed);
         if let Some(will) = will {
             session.redis.wakes().placed(&will.queue, will.at);
         }

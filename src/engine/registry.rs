@@ -11,16 +11,15 @@ use futures_util::future::BoxFuture;
 use super::active_job;
 use super::context::JobContext;
 use super::cron_line::CronLine;
-use super::death::Death;
+use super::failed::Failed;
 use super::head::Head;
 use super::invalid::check;
-use super::jid::known_as;
 use super::job::{Job, decode};
 use super::metrics::Tally;
 use super::payload::Payload;
 use super::placed::Placed;
 use super::readable::cut;
-use super::retry::{Failure, Rule};
+use super::retry::Rule;
 use super::run::Run;
 use super::schedule::Schedule;
 
@@ -49,7 +48,7 @@ pub(crate) struct Handler {
     on_death: Box<OnDeath>,
 }
 
-type OnDeath = dyn Fn(&str, &Death) -> Option<Payload> + Send + Sync;
+type OnDeath = dyn Fn(&str, &Failed) -> Option<Payload> + Send + Sync;
 pub(crate) type Start =
     dyn Fn(Arc<Run>, &str) -> Result<Performing, serde_json::Error> + Send + Sync;
 pub(crate) type Performing = BoxFuture<'static, anyhow::Result<()>>;
@@ -72,7 +71,7 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
             let job: J = decode(args)?;
             Ok(Box::pin(job.perform(JobContext::new(app.clone(), run))))
         };
-        let on_death = |args: &str, death: &Death| decode::<J>(args).ok()?.on_death(death);
+        let on_death = |args: &str, death: &Failed| decode::<J>(args).ok()?.on_death(death);
         let handler = Handler {
             queue: J::QUEUE,
             rule: Rule { retry: J::RETRY, pause: J::retry_in, queue: J::RETRY_QUEUE },
@@ -130,23 +129,10 @@ impl Handlers {
 
     /// What a job leaves to be done when it is buried. What goes wrong in there must not keep it
     /// from being buried.
-    pub(crate) fn will(
-        &self,
-        raw: &[u8],
-        queue: &str,
-        failure: &Failure,
-        now: f64,
-    ) -> Option<Box<Placed>> {
+    pub(crate) fn will(&self, raw: &[u8], death: &Failed, now: f64) -> Option<Box<Placed>> {
         let head = Head::parse(raw).ok()?;
         let (class, args) = active_job::opened(&head);
         let (handler, args) = (self.get(&class)?, args.ok()?);
-        let death = &Death {
-            jid: known_as(raw, head.jid.as_deref()),
-            queue: queue.to_owned(),
-            failures: head.failures().saturating_add(1),
-            error_class: failure.class,
-            error: failure.message.clone(),
-        };
         let said = catch_unwind(AssertUnwindSafe(|| (handler.on_death)(&args, death)));
         let fits = |payload: &Payload| check(payload).is_ok();
         match said {

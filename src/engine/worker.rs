@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use super::backtrace::note_panics;
+use super::failed::{Failed, Listeners};
 use super::idle::Idle;
 use super::lifecycle::{Exit, Lifecycle};
 use super::middleware::{Call, Chain, Next};
@@ -29,8 +30,10 @@ impl Worker {
         registry: Registry<A>,
     ) -> Worker {
         let (handlers, lines) = registry.into_parts();
-        let (handlers, chain, notices) = (Arc::new(handlers), Chain::default(), Notices::default());
-        Worker { plan: Plan { options, redis, handlers, lines, chain, notices } }
+        let (chain, notices, listeners) =
+            (Chain::default(), Notices::default(), Listeners::default());
+        let handlers = Arc::new(handlers);
+        Worker { plan: Plan { options, redis, handlers, lines, chain, notices, listeners } }
     }
 
     /// Adds middleware around every run: `async fn(call, next) -> anyhow::Result<()>`. The last
@@ -46,6 +49,15 @@ impl Worker {
         Fut: Future<Output = anyhow::Result<()>> + Send + 'static,
     {
         self.plan.chain.add(middleware);
+        self
+    }
+
+    /// Tells of every run that fails, with or without another attempt to come: by an error, a
+    /// panic, at its time limit, for want of a handler, by the death of its processes. For error
+    /// reports; the log has it anyway. It is called on threads that have no time: pass on what
+    /// comes and return. Interruptions and what a job drops itself are no failures.
+    pub fn on_failure(mut self, hear: impl Fn(&Failed) + Send + Sync + 'static) -> Worker {
+        self.plan.listeners.add(hear);
         self
     }
 

@@ -24,3 +24,17 @@ pub fn registry(app: App) -> Registry<App> {
         // minute, hour, day, month, weekday, in UTC; or add a zone: "0 3 * * * Europe/Berlin"
         .cron("prune-imports", "0 3 * * *", PruneImports)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Redis;
+
+    /// A cron line that is none, or two jobs of one class, are found here and not at boot.
+    #[tokio::test]
+    async fn the_list_is_sound() {
+        let (jobs, _) = crate::engine::Client::recording();
+        let webhooks = crate::webhooks::Webhooks::new(None, false).unwrap();
+        registry(App { jobs, redis: Redis::absent(), webhooks });
+    }
+}

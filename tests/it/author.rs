@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use redis::AsyncCommands;
 use roustabout::engine::{
-    Call, Client, EnqueueError, Next, Payload, PushNext, Registry, Retry, Stop, Worker,
+    Call, Client, EnqueueError, Failed, Next, Payload, PushNext, Registry, Retry, Stop, Worker,
     WorkerOptions,
 };
 use serde_json::json;
@@ -172,4 +172,59 @@ async fn a_reply_of_another_type_leaves_the_connection_alone() {
     let none = redis.pipe::<(u32, u32)>(redis::pipe().get("nothing").get("none")).await;
     assert!(none.is_err());
     assert_eq!(id().await, before);
+}
+
+#[tokio::test]
+async fn whoever_reports_errors_hears_of_every_failure() {
+    job!(Fails { how: String }, |this, cx| {
+        match this.how.as_str() {
+            "error" => anyhow::bail!("no luck"),
+            "panic" => panic!("torn"),
+            "hang" => std::future::pending().await,
+            "kill" => return Err(Stop::Kill).context("pointless"),
+            "discard" => anyhow::bail!(Stop::Discard),
+            _ => cx.app.note("well"),
+        }
+        Ok(())
+    });
+    let (server, heard) = (Server::start().await, Diary::default());
+    let registry = Registry::new(heard.clone()).job::<Fails>();
+    let options = WorkerOptions { job_timeout: Some(Duration::from_millis(50)), ..brisk() };
+    let (first, second) = (heard.clone(), heard.clone());
+    let worker = Worker::new(options, server.redis(), registry)
+        .on_failure(move |failed| {
+            let tenant: Option<String> =
+                failed.payload.as_ref().and_then(|payload| payload.get("tenant"));
+            let Failed { class, error_class, failures, for_good, .. } = failed;
+            first.note(format!("{class} {error_class} {failures} {for_good} {tenant:?}"));
+        })
+        .on_failure(move |failed| {
+            second.note(&failed.error);
+            panic!("the reporter's own")
+        });
+    let worker = Running::launch(worker);
+    let client = client(&server);
+    for how in ["error", "panic", "hang", "kill", "discard", "well"] {
+        let payload = Payload::of(&Fails { how: how.into() }).unwrap().with("tenant", "acme");
+        client.push(payload).await.unwrap();
+    }
+    client.push(Payload::new("Ruby", json!([])).with("retry_count", 24)).await.unwrap();
+    client.push(Payload::new("Fails", json!([1, 2, 3]))).await.unwrap();
+    let () = server.query("LPUSH queue:default {").await;
+    let expected = [
+        " BadJson 1 true None",
+        "Fails BadArguments 1 false None",
+        "Fails Error 1 false Some(\"acme\")",
+        "Fails Error 1 true Some(\"acme\")",
+        "Fails Panic 1 false Some(\"acme\")",
+        "Fails Timeout 1 false Some(\"acme\")",
+        "Ruby NameError 26 true None",
+    ];
+    for line in expected {
+        eventually(line, async || heard.count(line) == 1).await;
+    }
+    worker.stop().await;
+    let lines = heard.lines();
+    assert_eq!(lines.len(), 2 * expected.len() + 1, "{lines:?}");
+    assert!(lines.contains(&"no luck".to_owned()) && lines.contains(&"torn".to_owned()));
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use redis::{FromRedisValue, cmd};
-use roustabout::engine::{Death, Job, JobContext, Payload, Redis};
+use roustabout::engine::{Failed, Job, JobContext, Payload, Redis};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Ledger;
@@ -63,7 +63,7 @@ impl Job for Killer {
     const UNIQUE_FOR: Option<Duration> = Some(Duration::from_secs(3_600));
     const STATUS_FOR: Option<Duration> = Some(Duration::from_secs(3_600));
 
-    fn on_death(self, death: &Death) -> Option<Payload> {
+    fn on_death(self, death: &Failed) -> Option<Payload> {
         Payload::of(&Note { name: format!("will: {}", death.error_class) }).ok()
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use redis::AsyncCommands;
 use roustabout::engine::{
-    BufferLimits, Buffered, Client, Death, EnqueueError, Job, JobContext, Payload, Pushed,
+    BufferLimits, Buffered, Client, EnqueueError, Failed, Job, JobContext, Payload, Pushed,
     Registry, Retry, State, Stop, WorkerOptions,
 };
 use serde::{Deserialize, Serialize};
@@ -38,7 +38,7 @@ impl Job for Report {
         (failures == 1).then_some(HOUR)
     }
 
-    fn on_death(self, death: &Death) -> Option<Payload> {
+    fn on_death(self, death: &Failed) -> Option<Payload> {
         let words = json!([self.customer, death.failures, death.error_class, death.error]);
         Some(Payload::new("Obituary", words).queue("support"))
     }
