@@ -171,7 +171,7 @@ async fn waiting(server: &Server) -> usize {
 /// One thing that happens in operation.
 async fn strike(server: &Server, children: &mut [Child], setups: &[Setup], round: usize) {
     let at = round % children.len();
-    match fastrand::usize(..7) {
+    match fastrand::usize(..8) {
         0..3 => {
             children[at].kill();
             children[at] = setups[at].start();
@@ -187,6 +187,13 @@ async fn strike(server: &Server, children: &mut [Child], setups: &[Setup], round
             leaves.stop().await;
         }
         5 => server.query("SCRIPT FLUSH").await,
+        6 => {
+            let () = server.query("CONFIG SET maxmemory 1").await;
+            children[at].kill();
+            children[at] = setups[at].start();
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(100..2_000))).await;
+            server.query("CONFIG SET maxmemory 0").await
+        }
         _ => {
             let _: usize = server.query("CLIENT KILL TYPE normal SKIPME yes").await;
         }
