@@ -9,7 +9,7 @@ use roustabout::engine::{Client, Death, Job, JobContext, Payload, Retry, State, 
 use serde::{Deserialize, Serialize};
 
 use crate::child::{Book, Child, Note, Setup, diary};
-use crate::proxy::Proxy;
+use crate::proxy::{Fault, Kind, Proxy};
 use crate::support::{Server, client, eventually};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -28,6 +28,19 @@ enum Way {
 
 const WAYS: [Way; 7] =
     [Way::Ends, Way::Steps, Way::Snoozes, Way::Fails, Way::GivesUp, Way::IsLate, Way::IsCancelled];
+
+/// What happens to what.
+const FAULTS: [Fault; 3] = [Fault::Close, Fault::Mute, Fault::Delay];
+const KINDS: [Kind; 8] = [
+    Kind::Register,
+    Kind::Fetch,
+    Kind::Adopt,
+    Kind::Ending,
+    Kind::Checkpoint,
+    Kind::Beat,
+    Kind::Requeue,
+    Kind::Leave,
+];
 
 /// One of a number at a time, in a limited queue, under the eyes of whoever asks.
 #[derive(Serialize, Deserialize)]
@@ -168,6 +181,10 @@ async fn waiting(server: &Server) -> usize {
     count.query_async(&mut server.connect().await).await.unwrap()
 }
 
+fn fault<T: Copy>(all: &[T]) -> T {
+    all[fastrand::usize(..all.len())]
+}
+
 /// One thing that happens in operation.
 async fn strike(server: &Server, children: &mut [Child], setups: &[Setup], round: usize) {
     let at = round % children.len();
@@ -214,12 +231,15 @@ async fn nothing_is_left_of_a_job_that_has_ended() {
     let (mut books, client) = (Books::default(), client(&server));
     for round in 0..rounds {
         proxy.chaos(30);
+        proxy.arm(fault(&KINDS), fault(&FAULTS));
         books.enqueue(&client, round as u32).await;
         tokio::time::sleep(Duration::from_millis(fastrand::u64(50..600))).await;
         strike(&server, &mut children, &setups, round).await;
         books.cancel(&server).await;
     }
     proxy.chaos(0);
+    proxy.disarm();
+    proxy.release();
     eventually("all has ended", async || waiting(&server).await == 0).await;
     books.close(&server).await;
     for left in ["unique", "running", "inflight"] {
