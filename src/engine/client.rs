@@ -10,7 +10,7 @@ use super::clock;
 use super::enqueue_error::EnqueueError;
 use super::enqueued::Enqueued;
 use super::invalid::{Invalid, check};
-use super::jid::new_jid;
+use super::jid::{known_as, new_jid};
 use super::job::{Job, encode};
 use super::keys;
 use super::middleware::{Chain, Rest};
@@ -164,7 +164,7 @@ impl Client {
             return Ok(None);
         }
         let mut read = cmd("HGETALL");
-        read.arg(keys::status(jid));
+        read.arg(keys::status(&known_as(&[], Some(jid))));
         Ok(Status::read(self.redis().query(&read).await?))
     }
 

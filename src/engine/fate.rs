@@ -40,9 +40,13 @@ pub(crate) fn beside(ties: &Ties, jid: &str, fate: &Fate, report: Report, now: f
 }
 
 /// The commands that put a payload into the dead set, keep that in bounds, and push the job that
-/// it leaves behind.
+/// it leaves behind. If that cannot be pushed, the one that asks comes first: for as long as this
+/// fails, it is tried again, and each time with a payload that says otherwise when it died.
 pub(crate) fn bury(payload: Option<&[u8]>, will: Option<&Placed>, now: f64) -> Vec<Words> {
     let mut all = Vec::new();
+    if let Some(will) = will {
+        all.push(asked(will));
+    }
     if let Some(payload) = payload {
         let trim = |command: &str, from: &str, to: String| {
             words(&[command.as_bytes(), keys::DEAD.as_bytes(), from.as_bytes(), to.as_bytes()])
@@ -58,6 +62,14 @@ pub(crate) fn bury(payload: Option<&[u8]>, will: Option<&Placed>, now: f64) -> V
         None => {}
     }
     all
+}
+
+/// Fails where the place of a job is somebody else's.
+fn asked(Placed { queue, at, .. }: &Placed) -> Words {
+    match at {
+        Some(_) => words(&[b"ZCARD", keys::SCHEDULE.as_bytes()]),
+        None => words(&[b"LLEN", keys::queue(queue).as_bytes()]),
+    }
 }
 
 /// Gives back the share of a queue that a delivery of this process takes.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::delivery::Delivery;
 use super::errors::{breaks_connection, code, unfit};
-use super::finish::Finisher;
+use super::finish::{Finisher, removal};
 use super::inflight::Inflight;
 use super::keys;
 use super::limits::Alarms;
@@ -184,7 +184,7 @@ impl Fetcher {
         let riders = self.finisher.board();
         let mut write = pipe();
         if !riders.is_empty() {
-            write.add_command(self.finisher.removal(&riders));
+            write.add_command(removal(&self.session, &riders));
         }
         write.add_command(fetch.clone());
         let mut replies = match self.lookout.reply(lease.connection.each(&mut write)).await {

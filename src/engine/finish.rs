@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::join_all;
-use redis::{Cmd, RedisResult, Value, cmd};
+use redis::{Cmd, RedisResult, ScriptInvocation, Value, cmd};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until};
@@ -151,18 +151,8 @@ impl Finisher {
         if batch.is_empty() {
             return Unsent::default();
         }
-        let reply = lease.connection.query(&self.removal(&batch)).await;
+        let reply = lease.connection.query(&removal(&self.session, &batch)).await;
         self.removed(batch, reply)
-    }
-
-    /// What ends plain successes; its reply tells how many of them were still there.
-    pub(crate) fn removal(&self, batch: &[Ending]) -> Cmd {
-        let mut delete = cmd("HDEL");
-        delete.arg(&self.session.inflight_key);
-        for ending in batch {
-            delete.arg(ending.delivery.name());
-        }
-        delete
     }
 
     fn removed(&self, batch: Vec<Ending>, reply: RedisResult<usize>) -> Unsent {
@@ -179,7 +169,8 @@ impl Finisher {
     }
 
     async fn send_other(&self, lease: &Lease, batch: Vec<Ending>) -> Unsent {
-        let replies = join_all(batch.iter().map(|ending| self.send_one(lease, ending))).await;
+        let send = async |ending| lease.connection.run(&settlement(&self.session, ending)).await;
+        let replies = join_all(batch.iter().map(send)).await;
         let mut unsent = Unsent::default();
         for (ending, reply) in batch.into_iter().zip(replies) {
             match reply {
@@ -188,19 +179,6 @@ impl Finisher {
             }
         }
         unsent
-    }
-
-    async fn send_one(&self, lease: &Lease, ending: &Ending) -> RedisResult<Option<Vec<Value>>> {
-        let mut script = scripts::FINISH.prepare_invoke();
-        script.arg(&self.session.inflight_key).arg(ending.delivery.name());
-        script.arg(&self.session.anyway());
-        let now = self.session.redis.clock().now();
-        let musts = commands(&ending.delivery, &ending.fate, now);
-        script.arg(musts.len());
-        for command in musts.into_iter().chain(ending.beside(self.session.identity(), now)) {
-            script.arg(command.len()).arg(command);
-        }
-        lease.connection.run(&script).await
     }
 
     fn ended(&self, ending: &Ending, reply: Option<Vec<Value>>) {
@@ -216,6 +194,7 @@ impl Finisher {
                 self.count_collapse(replies.first());
             }
             (Some(replies), Fate::Dead { payload, will }) => {
+                let replies = &replies[usize::from(will.is_some()).min(replies.len())..];
                 if payload.is_some() {
                     self.count_collapse(replies.first());
                     self.count_trimmed(replies.get(1..3).unwrap_or_default());
@@ -261,4 +240,28 @@ impl Finisher {
     fn with<T>(&self, use_it: impl FnOnce(&mut Endings) -> T) -> T {
         use_it(&mut self.endings.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// What ends plain successes; its reply tells how many of them were still there.
+pub(crate) fn removal(session: &Session, batch: &[Ending]) -> Cmd {
+    let mut delete = cmd("HDEL");
+    delete.arg(&session.inflight_key);
+    for ending in batch {
+        delete.arg(ending.delivery.name());
+    }
+    delete
+}
+
+/// What brings about any other end.
+pub(crate) fn settlement(session: &Session, ending: &Ending) -> ScriptInvocation<'static> {
+    let mut script = scripts::FINISH.prepare_invoke();
+    script.arg(&session.inflight_key).arg(ending.delivery.name());
+    script.arg(&session.anyway());
+    let now = session.redis.clock().now();
+    let musts = commands(&ending.delivery, &ending.fate, now);
+    script.arg(musts.len());
+    for command in musts.into_iter().chain(ending.beside(session.identity(), now)) {
+        script.arg(command.len()).arg(command);
+    }
+    script
 }

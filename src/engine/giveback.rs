@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
-use redis::{RedisResult, cmd};
+use redis::RedisResult;
 
 use super::connection::Connection;
 use super::delivery::Delivery;
+use super::endings::Ending;
+use super::finish::{removal, settlement};
 use super::inflight::Inflight;
 use super::keys;
+use super::retry::Fate;
 use super::scripts;
 use super::session::Session;
 use super::status::State;
@@ -43,20 +46,14 @@ pub(crate) async fn at_once(
     session: &Session,
     inflight: &Inflight,
 ) -> RedisResult<u64> {
-    let done = inflight.done();
-    if !done.is_empty() {
-        let mut delete = cmd("HDEL");
-        delete.arg(&session.inflight_key);
-        for delivery in &done {
-            delete.arg(delivery.name());
-        }
-        connection.query::<()>(&delete).await?;
-        // a share that stays behind is found to be nobody's, but later
-        for delivery in done.iter().filter(|delivery| delivery.limited()) {
-            let mut free = cmd("SREM");
-            free.arg(keys::running(&delivery.queue)).arg(delivery.field.member(session.identity()));
-            let _ = connection.query::<()>(&free).await;
-        }
+    let done = |delivery| Ending::new(delivery, Fate::Done { traces: None });
+    let (plain, others): (Vec<_>, Vec<_>) =
+        inflight.done().into_iter().map(done).partition(Ending::is_plain);
+    if !plain.is_empty() {
+        connection.query::<()>(&removal(session, &plain)).await?;
+    }
+    for ending in &others {
+        connection.run::<()>(&settlement(session, ending)).await?;
     }
     all(connection, session, inflight).await.map_err(|(_, error)| error)
 }

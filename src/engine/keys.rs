@@ -97,9 +97,10 @@ pub(crate) fn running(queue: &str) -> String {
     format!("{RUNNING_PREFIX}{queue}")
 }
 
-/// Hash hundredth of a time -> starts in it, of a queue with such a limit; expires with the last.
-pub(crate) fn starts(queue: &str) -> String {
-    format!("roustabout:starts:{queue}")
+/// Hash hundredth of a time (`s`, `m`, `h`) -> starts in it, of a queue with such a limit; expires
+/// with the last.
+pub(crate) fn starts(unit: char, queue: &str) -> String {
+    format!("roustabout:starts:{unit}:{queue}")
 }
 
 /// Running jobs as Sidekiq 6.4.2 and later look for them.

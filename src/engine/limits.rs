@@ -45,11 +45,11 @@ pub(crate) struct Limit {
     pub(crate) starts: Option<Rate>,
 }
 
-/// So many starts at most within a hundred times this.
+/// So many starts at most within this.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Rate {
     pub(crate) most: u32,
-    pub(crate) bucket_millis: u32,
+    unit: Unit,
 }
 
 const MOST: u32 = 1_000_000;
@@ -114,7 +114,7 @@ impl QueueLimits {
             match per {
                 None => limit.running = limit.running.or(Some(*most)),
                 Some(unit) => {
-                    let rate = Rate { most: *most, bucket_millis: unit.hundredth() };
+                    let rate = Rate { most: *most, unit: *unit };
                     limit.starts = limit.starts.or(Some(rate));
                 }
             }
@@ -127,13 +127,24 @@ impl Limit {
     /// As the script wants to be told of them; '' is no limit.
     pub(crate) fn words(&self, queue: &str) -> [String; 5] {
         let number = |number: Option<u32>| number.map_or(String::new(), |n| n.to_string());
-        let (most, width) = self.starts.map(|rate| (rate.most, rate.bucket_millis)).unzip();
-        let (running, starts) = (keys::running(queue), keys::starts(queue));
+        // each unit has counts of its own: in a deploy that changes it, both are kept to
+        let starts = self.starts.map(|rate| keys::starts(rate.unit.letter(), queue));
+        let (most, width) = self.starts.map(|rate| (rate.most, rate.unit.hundredth())).unzip();
+        let (running, starts) = (keys::running(queue), starts.unwrap_or_default());
         [number(self.running), running, number(most), starts, number(width)]
     }
 }
 
 impl Unit {
+    fn letter(self) -> char {
+        match self {
+            Unit::Second => 's',
+            Unit::Minute => 'm',
+            Unit::Hour => 'h',
+        }
+    }
+
+    /// In ms.
     fn hundredth(self) -> u32 {
         match self {
             Unit::Second => 10,
@@ -146,12 +157,7 @@ impl Unit {
 impl fmt::Display for QueueLimits {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         let entries = self.entries.iter().map(|Entry { pattern, most, per }| {
-            let per = match per {
-                None => "",
-                Some(Unit::Second) => "/s",
-                Some(Unit::Minute) => "/m",
-                Some(Unit::Hour) => "/h",
-            };
+            let per = per.map_or(String::new(), |unit| format!("/{}", unit.letter()));
             format!("{pattern}:{most}{per}")
         });
         f.write_str(&entries.collect::<Vec<_>>().join(","))
@@ -191,7 +197,8 @@ mod tests {
         let limits: QueueLimits = limits.parse().unwrap();
         let Some(Limit { running, starts }) = limits.of(queue) else { return "none".to_owned() };
         let running = running.map(|most| format!("{most} at once"));
-        let starts = starts.map(|rate| format!("{} in {} ms", rate.most, 100 * rate.bucket_millis));
+        let starts =
+            starts.map(|rate| format!("{} in {} ms", rate.most, 100 * rate.unit.hundredth()));
         running.into_iter().chain(starts).collect::<Vec<_>>().join(", ")
     }
 

@@ -1,6 +1,7 @@
 //! Where a payload goes, and as what.
 
 use super::clock::moment;
+use super::jid::known_as;
 use super::payload::{Payload, Seconds, number};
 use super::ties::{EXPIRES_AT, EXPIRES_IN, LOCK_FOR, Ties, lifetime};
 
@@ -18,6 +19,7 @@ pub(crate) struct Placed {
 /// What a push has to see to beside the payload.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tied {
+    /// What the job is known by.
     pub(crate) jid: String,
     pub(crate) ties: Ties,
     /// Seconds from now.
@@ -29,7 +31,8 @@ const LOCK_USUALLY: u64 = 86_400;
 
 impl Placed {
     pub(crate) fn of(mut payload: Payload, now: f64) -> Placed {
-        let at = payload.get::<f64>("at").filter(|at| *at > now);
+        let asked = payload.get::<f64>("at");
+        let at = asked.filter(|at| *at > now);
         payload.remove("at");
         if payload.raw("created_at").is_none() {
             payload.set("created_at", Seconds(now));
@@ -41,7 +44,9 @@ impl Placed {
         if let Some(seconds) = payload.raw(EXPIRES_IN).and_then(|raw| number(Some(raw))) {
             payload.remove(EXPIRES_IN);
             let created = payload.raw("created_at").and_then(moment);
-            payload.set(EXPIRES_AT, Seconds(at.or(created).unwrap_or(now) + seconds));
+            // a time that has passed counts too, if the job was kept in memory meanwhile
+            let from = asked.into_iter().chain(at.is_none().then_some(created.unwrap_or(now)));
+            payload.set(EXPIRES_AT, Seconds(from.fold(f64::MIN, f64::max) + seconds));
         }
         let queue = payload.get("queue").unwrap_or_default();
         let tied = tied(&payload, at.map_or(0.0, |at| at - now));
@@ -54,7 +59,7 @@ fn tied(payload: &Payload, delay: f64) -> Option<Box<Tied>> {
     ties.any().then(|| {
         let lock_for = payload.raw(LOCK_FOR).and_then(|raw| lifetime(number(Some(raw))));
         let lock_for = lock_for.unwrap_or(LOCK_USUALLY) + lifetime(Some(delay)).unwrap_or(0);
-        Box::new(Tied { jid: payload.jid(), ties, lock_for })
+        Box::new(Tied { jid: known_as(&[], Some(&payload.jid())), ties, lock_for })
     })
 }
 
@@ -75,5 +80,17 @@ mod tests {
         assert_eq!((later.at, expires(&later)), (Some(1_100.0), Some(1_105.0)));
         assert_eq!(later.tied.unwrap().lock_for, 160);
         assert_eq!(placed(Payload::new("A", json!([]))).tied, None);
+        // kept in memory until its time had passed
+        let kept = job().with(EXPIRES_IN, 5).with("at", 998.0).with("created_at", 900.0);
+        assert_eq!(expires(&placed(kept)), Some(1_003.0));
+        let old = job().with(EXPIRES_IN, 5).with("at", 1.0);
+        assert_eq!(expires(&placed(old)), Some(1_005.0));
+    }
+
+    #[test]
+    fn a_lock_is_held_by_what_the_job_is_known_as() {
+        let jid = "x".repeat(300);
+        let job = Payload::new("A", json!([])).with("unique_key", "k").with("jid", &jid);
+        assert_eq!(Placed::of(job, 1.0).tied.unwrap().jid, known_as(&[], Some(&jid)));
     }
 }

@@ -22,6 +22,7 @@ use super::readable::cut;
 use super::retry::Rule;
 use super::run::Run;
 use super::schedule::Schedule;
+use super::ties::lifetime;
 
 /// All jobs of an application.
 pub struct Registry<A> {
@@ -76,7 +77,7 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
             queue: J::QUEUE,
             rule: Rule { retry: J::RETRY, pause: J::retry_in, queue: J::RETRY_QUEUE },
             timeout: J::TIMEOUT,
-            status_for: J::STATUS_FOR.map(|span| span.as_secs().max(1)),
+            status_for: J::STATUS_FOR.and_then(|span| lifetime(Some(span.as_secs_f64().max(1.0)))),
             tally: Arc::default(),
             start: Arc::new(start),
             on_death: Box::new(on_death),

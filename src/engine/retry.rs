@@ -289,7 +289,7 @@ fn record(payload: &mut Payload, queue: &str, failure: &Failure, now: f64) -> u6
 
 /// As the job's author has it. Of one that panics, nothing may depend.
 fn own_pause(pause: fn(u32) -> Option<Duration>, count: u64) -> Option<f64> {
-    let failures = u32::try_from(count + 1).unwrap_or(u32::MAX);
+    let failures = u32::try_from(count.saturating_add(1)).unwrap_or(u32::MAX);
     let pause = std::panic::catch_unwind(|| pause(failures)).ok()??;
     Some(pause.min(LONGEST_PAUSE).as_secs_f64())
 }

@@ -16,13 +16,19 @@ use super::connection::Connection;
 use super::counters::Counters;
 use super::delivery::Delivery;
 use super::errors::{breaks_connection, is_wrong_type};
+use super::fate::beside;
 use super::field::{Field, split_name};
+use super::head::Head;
 use super::inflight::Inflight;
+use super::jid::known_as;
 use super::keys;
 use super::process::{Process, Vitals};
 use super::records;
 use super::redis::Redis;
+use super::retry::Fate;
 use super::scripts;
+use super::status::{Draft, Report};
+use super::ties::Ties;
 use super::tracker::Tracker;
 
 /// The right to take jobs: a number that Redis compares, and the connection it was given on.
@@ -230,13 +236,40 @@ impl Session {
         Ok(())
     }
 
+    /// These have ended well. Redis may also have gone back on what was settled beside.
     async fn delete(&self, connection: &Connection, succeeded: Vec<String>) -> RedisResult<()> {
+        let mut rest = &succeeded[..];
+        while !rest.is_empty() {
+            let values = records::read(connection, &self.inflight_key, rest).await?;
+            let (read, next) = rest.split_at(values.len());
+            for (name, raw) in read.iter().zip(values) {
+                self.settle(connection, name, &raw.unwrap_or_default()).await?;
+            }
+            rest = next;
+        }
         for names in succeeded.chunks(1_000) {
             let mut delete = cmd("HDEL");
             delete.arg(&self.inflight_key).arg(names);
             connection.query::<()>(&delete).await?;
         }
         Ok(())
+    }
+
+    /// The end of a job that has ties, once more.
+    async fn settle(&self, connection: &Connection, name: &str, raw: &[u8]) -> RedisResult<()> {
+        let Ok(head) = Head::parse(raw) else { return Ok(()) };
+        let (ties, jid) = (Ties::of(&head), known_as(raw, head.jid.as_deref()));
+        if !ties.any() {
+            return Ok(());
+        }
+        let fate = Fate::Done { traces: None };
+        let (now, report) = (self.redis.clock().now(), Report::of(&fate, Draft::default()));
+        let mut script = scripts::FINISH.prepare_invoke();
+        script.arg(&self.inflight_key).arg(name).arg(&self.anyway()).arg(0);
+        for words in beside(&ties, &jid, &fate, report, now) {
+            script.arg(words.len()).arg(words);
+        }
+        connection.run(&script).await
     }
 
     fn report_lost(&self, lost: usize) {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 pub use crate::child_jobs::*;
+use crate::everything::Anything;
 use crate::ledger::Ledger;
 use crate::support::{Server, brisk, eventually, open};
 use crate::toil;
@@ -196,7 +197,8 @@ impl Setup {
         let registry = Registry::new(Book { redis, ledger, name: String::new() });
         let registry = registry.job::<Note>().job::<Gate>().job::<Count>().job::<Nap>();
         let registry = registry.job::<Killer>().job::<Frozen>().job::<Block>().job::<Leak>();
-        let registry = registry.job::<Hold>().job::<Rows>();
+        let registry = registry.job::<Hold>().job::<Rows>().job::<Clog>();
+        let registry = registry.job::<Anything>();
         match &self.cron {
             Some(times) => registry.cron(
                 "cron",

@@ -42,8 +42,13 @@ impl Book {
         Ok(self.redis.query(&command).await?)
     }
 
-    async fn note(&self, line: String) -> anyhow::Result<()> {
+    pub async fn note(&self, line: String) -> anyhow::Result<()> {
         self.ask(&["RPUSH", DIARY, &line]).await
+    }
+
+    /// True the first time.
+    pub async fn first(&self, name: &str) -> anyhow::Result<bool> {
+        self.ask(&["SETNX", &format!("test:first:{name}"), "1"]).await
     }
 
     async fn gate_is_open(&self) -> anyhow::Result<bool> {
@@ -70,6 +75,25 @@ impl Job for Killer {
     async fn perform(self, cx: JobContext<Book>) -> anyhow::Result<()> {
         cx.app.note("killer".into()).await?;
         std::process::abort()
+    }
+}
+
+/// Ends well, but before anybody hears of it all threads are taken.
+#[derive(Serialize, Deserialize)]
+pub struct Clog {}
+
+impl Job for Clog {
+    type App = Book;
+    const CLASS: &'static str = "Clog";
+    const UNIQUE_FOR: Option<Duration> = Some(Duration::from_secs(3_600));
+    const STATUS_FOR: Option<Duration> = Some(Duration::from_secs(3_600));
+
+    async fn perform(self, cx: JobContext<Book>) -> anyhow::Result<()> {
+        cx.app.note("clog".into()).await?;
+        for _ in 0..8 {
+            tokio::spawn(async { std::thread::sleep(Duration::from_secs(3_600)) });
+        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 use crate::child::{Child, Count, Gate, Killer, Note, diary, noted, notes};
 use crate::lost_replies::held;
 use crate::support::{Server, client, eventually};
+use redis::AsyncCommands;
 use roustabout::engine::{Payload, State};
 
 #[tokio::test]
@@ -112,4 +113,32 @@ async fn poison_is_buried_alone(before: usize) {
     let jid: String = Payload::parse(dead[0].as_bytes()).unwrap().jid();
     assert_eq!(client.status(&jid).await.unwrap().unwrap().state, State::Dead);
     assert!(!client.enqueue(Killer {}).await.unwrap().existed());
+}
+
+// the reaper tries again and again; each time it would be another time of death
+#[tokio::test]
+async fn a_will_that_cannot_be_pushed_buries_nobody_twice() {
+    let server = Server::start().await;
+    let jid = "0123456789abcdef01234567";
+    let raw = Payload::of(&Killer {}).unwrap().with("jid", jid).to_bytes();
+    let (now, _) = server.query::<(u64, u64)>("TIME").await;
+    let mut redis = server.connect().await;
+    let () = redis.hset("roustabout:inflight:gone:1:x", "1:1:default", raw).await.unwrap();
+    let () = redis.sadd("roustabout:owners", "gone:1:x").await.unwrap();
+    let () = redis.hset("roustabout:rescues", jid, format!("2 {now} gone:1:x/1:1")).await.unwrap();
+    let () = server.query("SET queue:default nonsense").await;
+    let child = Child::of(&server);
+    child.logs("take jobs back from dead processes").await;
+    let looks = async || {
+        let stats: String = server.query("INFO commandstats").await;
+        let looks = stats.split("cmdstat_hkeys:calls=").nth(1);
+        looks.and_then(|rest| rest.split(',').next()?.parse::<u32>().ok()).unwrap_or(0)
+    };
+    let before = looks().await;
+    eventually("it tries again", async || looks().await >= before + 2).await;
+    assert_eq!(server.query::<u32>("ZCARD dead").await, 0);
+    let () = server.query("DEL queue:default").await;
+    notes(&server, "will: Poison").await;
+    assert_eq!(server.query::<u32>("ZCARD dead").await, 1);
+    child.stop().await;
 }

@@ -1,7 +1,7 @@
 //! Redis comes back without its last writes, as after a restart from a snapshot or a failover. What
 //! is in flight again but has ended is all that is left of a job: it must not be thrown away.
 
-use roustabout::engine::{Registry, Retry};
+use roustabout::engine::{Payload, Registry, Retry, State};
 
 use crate::lost_replies::held;
 use crate::support::{Diary, Running, Server, brisk, client, eventually};
@@ -27,7 +27,10 @@ async fn what_has_ended_since_is_neither_lost_nor_done_twice() {
     let (mut server, diary) = (Server::start().await, Diary::default());
     let registry = Registry::new(diary.clone()).job::<Ends>();
     let worker = Running::start(brisk(), server.redis(), registry);
-    client(&server).enqueue_all([true, false].map(|well| Ends { well })).await.unwrap();
+    let client = client(&server);
+    client.push(Payload::of(&Ends { well: false }).unwrap()).await.unwrap();
+    let tied = Payload::of(&Ends { well: true }).unwrap().with("unique_key", "one");
+    let tied = client.push(tied.with("status_for", 3_600)).await.unwrap();
     eventually("both run", async || diary.len() == 2).await;
     let () = server.query("SAVE").await;
     diary.note("go on");
@@ -42,4 +45,7 @@ async fn what_has_ended_since_is_neither_lost_nor_done_twice() {
     eventually("it is counted", async || server.query::<Option<u32>>(restored).await == Some(1))
         .await;
     worker.stop().await;
+    // what it had settled beside is settled again
+    assert_eq!(client.status(tied.jid()).await.unwrap().unwrap().state, State::Done);
+    assert_eq!(server.query::<u32>("EXISTS roustabout:unique:one").await, 0);
 }

@@ -1,6 +1,8 @@
 //! Somebody keeps something else under a key of ours: jobs run all the same, or say what is wrong.
 
-use roustabout::engine::{Registry, Retry};
+use roustabout::engine::{BufferLimits, Buffered, EnqueueError, Payload, Pushed, Registry, Retry};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use crate::lost_replies::held;
 use crate::support::{Diary, Running, Server, brisk, client, eventually};
@@ -78,4 +80,82 @@ async fn in_the_place_of_the_retries_until_it_has_gone() {
     })
     .await;
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn in_the_place_of_a_lock() {
+    let (server, diary) = (Server::start().await, Diary::default());
+    let () = server.query("SADD roustabout:unique:bad nonsense").await;
+    let client = client(&server);
+    let note = |n, lock: &str| Payload::of(&Note { n }).unwrap().with("unique_key", lock);
+    let alone = client.push(note(1, "bad")).await.unwrap_err();
+    assert!(matches!(alone, EnqueueError::Refused(_)), "{alone:?}");
+    let many = client.push_all(vec![note(2, "good"), note(3, "bad")]).await.unwrap_err();
+    assert!(matches!(many, EnqueueError::Unknown(_)), "{many:?}");
+    let buffered = Buffered::new(client, BufferLimits::default());
+    let (bad, fine) = tokio::join!(buffered.push(note(4, "bad")), buffered.push(note(5, "fine")));
+    assert!(matches!(bad, Err(EnqueueError::Refused(_))), "{bad:?}");
+    assert!(matches!(fine, Ok(Pushed::Delivered(_))), "{fine:?}");
+    let worker = worker(&server, &diary);
+    eventually("the others run", async || diary.len() == 2).await;
+    worker.stop().await;
+    let left: Vec<String> = server.query("KEYS roustabout:unique:*").await;
+    assert_eq!(left, ["roustabout:unique:bad"]);
+}
+
+#[tokio::test]
+async fn in_the_place_of_a_status_and_of_a_lock_that_is_held() {
+    let (server, diary) = (Server::start().await, Diary::default());
+    let note = Payload::of(&Note { n: 1 }).unwrap().with("unique_key", "k").with("status_for", 60);
+    let jid = client(&server).push(note).await.unwrap();
+    let () = server.query(&format!("SET roustabout:status:{jid} nonsense")).await;
+    let () = server.query("DEL roustabout:unique:k").await;
+    let () = server.query("SADD roustabout:unique:k nonsense").await;
+    let worker = worker(&server, &diary);
+    eventually("it runs", async || diary.len() == 1).await;
+    eventually("nothing is in flight", async || held(&server).await == 0).await;
+    worker.stop().await;
+    assert!(client(&server).status(jid.jid()).await.is_err());
+    assert_eq!(server.query::<String>("TYPE roustabout:unique:k").await, "set");
+}
+
+/// Whatever else a client may take for these fields.
+#[tokio::test]
+async fn in_the_place_of_a_number_or_a_text() {
+    const FIELDS: &str = "unique_key unique_ttl status_for expires_at expires_in_secs cron_slot \
+                          retry_queue created_at retry_count retry_for failed_at at";
+    const VALUES: &str = r#"1e300 -1e300 1e400 -1 0 0.001 18446744073709551616 null true "" "x"
+                            "1e999" [[]] {"a":[1]} "\u0000\n:*" -9223372036854775808"#;
+    let (server, diary) = (Server::start().await, Diary::default());
+    let client = client(&server);
+    let mut payloads = Vec::new();
+    for field in FIELDS.split_whitespace() {
+        for value in VALUES.split_whitespace() {
+            let raw: &RawValue = serde_json::from_str(value).unwrap();
+            for (class, args) in [("Note", json!([1])), ("Fails", json!([]))] {
+                let payload = Payload::new(class, args).with("status_for", 60);
+                let payload = payload.with("unique_key", format!("{class} {field} {value}"));
+                payloads.push(payload.with(field, raw));
+            }
+        }
+    }
+    let mut raw = redis::cmd("LPUSH");
+    raw.arg("queue:default").arg(payloads.iter().map(Payload::to_bytes).collect::<Vec<_>>());
+    let () = raw.query_async(&mut server.connect().await).await.unwrap();
+    let worker = worker(&server, &diary);
+    for payload in payloads {
+        if let Ok(enqueued) = client.push(payload).await {
+            client.status(enqueued.jid()).await.unwrap();
+        }
+    }
+    let nothing = async || {
+        server.query::<u32>("EXISTS queue:default").await + held(&server).await as u32 == 0
+    };
+    eventually("all went somewhere", nothing).await;
+    worker.stop().await;
+    let panics = async |set: &str| -> usize {
+        let members: Vec<String> = server.query(&format!("ZRANGE {set} 0 -1")).await;
+        members.iter().filter(|member| member.contains("Panic")).count()
+    };
+    assert_eq!((panics("retry").await, panics("dead").await), (0, 0));
 }

@@ -41,6 +41,7 @@ mod cron; // lines of jobs at set times
 mod data_loss; // Redis comes back without its last writes
 mod deploys; // a thousand of them over one long job, and kills
 mod enqueue; // what a plain client says while Redis is away
+mod everything; // all that a job may ask for, in a storm
 mod failover; // a replica takes over under load
 mod fairness; // nobody takes more than it can start; weights
 mod flow; // enqueue, run, retry, schedule: the calm case

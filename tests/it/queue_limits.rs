@@ -209,7 +209,7 @@ async fn a_lost_reply_costs_no_share() {
 async fn what_somebody_else_keeps_there_stops_nobody() {
     let (server, diary) = (Server::start().await, Diary::default());
     let () = server.query("SET roustabout:running:limited nonsense").await;
-    let () = server.query("SET roustabout:starts:limited nonsense").await;
+    let () = server.query("SET roustabout:starts:s:limited nonsense").await;
     gates(&server, "limited", 1).await;
     let worker = start(&server, &diary, "*", "limited:1,limited:1000/s");
     eventually("it runs", async || begun(&diary, "start") == 1).await;

@@ -102,7 +102,7 @@ async fn a_queue_whose_starts_are_used_up_waits_without_a_word_and_goes_on() {
     let fetches = seen.iter().filter(|(_, it)| it.contains("\"EXISTS\" \"paused\"")).count();
     assert!(fetches <= 20, "{fetches}");
     assert_eq!(server.query::<usize>("EXISTS roustabout:running:limited").await, 0);
-    let ttl: i64 = server.query("PTTL roustabout:starts:limited").await;
+    let ttl: i64 = server.query("PTTL roustabout:starts:s:limited").await;
     assert!((1..=2_010).contains(&ttl), "it goes by itself: {ttl}");
 }
 
@@ -111,11 +111,31 @@ async fn a_clock_that_was_set_back_does_not_stop_it() {
     let (server, diary) = (Server::start().await, Diary::default());
     let (seconds, _) = server.query::<(u64, u64)>("TIME").await;
     let future = (seconds + 7_200) * 100;
-    let () = server.query(&format!("HSET roustabout:starts:limited {future} 5 x y")).await;
+    let () = server.query(&format!("HSET roustabout:starts:s:limited {future} 5 x y")).await;
     push(&server, "limited", 2).await;
     let worker = start(&server, &diary, "limited:5/s");
     eventually("they run", async || diary.len() == 2).await;
     worker.stop().await;
-    let left: Vec<u64> = server.query("HVALS roustabout:starts:limited").await;
+    let left: Vec<u64> = server.query("HVALS roustabout:starts:s:limited").await;
     assert_eq!(left.iter().sum::<u64>(), 2);
+}
+
+// in a deploy that changes it
+#[tokio::test]
+async fn starts_in_an_hour_and_starts_in_a_second_are_counted_side_by_side() {
+    let (server, old, new) = (Server::start().await, Diary::default(), Diary::default());
+    push(&server, "limited", 2).await;
+    let worker = start(&server, &old, "limited:2/h");
+    eventually("the hour is used up", async || old.len() == 2).await;
+    let other = start(&server, &new, "limited:1000/s");
+    push(&server, "limited", 1).await;
+    eventually("it goes by its own", async || new.len() == 1).await;
+    other.stop().await;
+    worker.stop().await;
+    let worker = start(&server, &old, "limited:2/h,free:1");
+    push(&server, "limited", 1).await;
+    push(&server, "free", 1).await;
+    eventually("it looks at both", async || old.count("free") == 1).await;
+    worker.stop().await;
+    assert_eq!(old.count("limited"), 2);
 }

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use roustabout::engine::{Registry, WorkerOptions};
+use roustabout::engine::{Registry, State, WorkerOptions};
 
-use crate::child::{Block, Child, Gate, Leak, Note, Setup, diary, notes};
+use crate::child::{Block, Child, Clog, Gate, Leak, Note, Setup, diary, notes};
 use crate::lost_replies::held;
 use crate::support::{Diary, Running, Server, brisk, client, eventually};
 
@@ -114,6 +114,21 @@ async fn a_frozen_process_is_not_a_stuck_one() {
     tokio::time::sleep(Duration::from_secs(1)).await; // two looks of the watchdog
     assert!(!child.log().contains("does not answer"), "{}", child.log());
     child.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_stuck_process_had_done_holds_no_lock_and_is_known_as_done() {
+    let server = Server::start().await;
+    let mut child = stalling(&server, 3_600).start();
+    let jid = client(&server).enqueue(Clog {}).await.unwrap();
+    notes(&server, "clog").await;
+    child.signal("TERM");
+    assert_eq!(child.ended().await, Some(0), "{}", child.log());
+    assert!(child.log().contains("stopped while the runtime was stuck"), "{}", child.log());
+    assert_eq!((waiting(&server).await, held(&server).await), (0, 0));
+    let status = client(&server).status(jid.jid()).await.unwrap().unwrap();
+    assert_eq!(status.state, State::Done);
+    assert_eq!(server.query::<Vec<String>>("KEYS roustabout:unique:*").await, [""; 0]);
 }
 
 #[tokio::test]

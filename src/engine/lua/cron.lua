@@ -25,6 +25,8 @@ local enqueue = not anew and ARGV[14] ~= '' and known[3] ~= 'disabled'
 if enqueue then
   redis.call('SADD', ARGV[11], ARGV[12])
   if ARGV[17] ~= '' and not redis.call('SET', ARGV[17], ARGV[19], 'NX', 'EX', ARGV[18]) then
+    local holder = redis.pcall('GET', ARGV[17])
+    if type(holder) == 'table' then return holder end -- something else stands there
     enqueue = false -- one of them is enough, and there is one
   else
     local pushed = redis.pcall('LPUSH', ARGV[13], ARGV[14])

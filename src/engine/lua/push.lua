@@ -36,7 +36,8 @@ local function enqueue(i)
   if marker ~= '' and taken(marker, '', ttl) then return 1 end
   if lock ~= '' and taken(lock, jid, ARGV[i + 2]) then
     if marker ~= '' then redis.call('DEL', marker) end
-    return { redis.pcall('GET', lock) }
+    local holder = redis.pcall('GET', lock)
+    return failed(holder) or { holder } -- an error inside would be one of the whole reply
   end
   local pushed = push(ARGV[i + 6], ARGV[i + 7], ARGV[i + 8])
   if failed(pushed) then

@@ -159,6 +159,12 @@ fn a_retry_queue_and_a_missing_jid() {
 }
 
 #[test]
+fn an_own_pause_after_more_failures_than_there_can_be() {
+    let raw = r#"{"retry_count":1e300,"retry_for":1e9,"failed_at":1700000000.0}"#;
+    assert_eq!(name(&fate(raw, Some(Retry::Default), ERROR)), "retry");
+}
+
+#[test]
 fn the_curve() {
     assert_eq!(pause(0, 0.999), 24.0);
     assert_eq!(pause(10, 0.0), 10_015.0);

@@ -44,12 +44,15 @@ impl Job for ImportCsv {
         let redis = &cx.app.redis;
         let import = store::load(&cx.app, cx.jid()).await?;
         let counts = match (import, body::load(redis, cx.jid()).await?) {
-            (Some(import), Some(packed)) if !import.ended => {
+            (Some(import), Some(packed)) if import.ended.is_none() => {
                 self.import_rows(&cx, &import, packed).await?
             }
             (Some(import), Some(_)) => (import.processed, import.accepted),
             // It ended, and only the news of that was lost.
-            (Some(import), None) if import.ended => return Ok(()),
+            (Some(Import { ended: Some(accepted), total, interruptions, .. }), None) => {
+                cx.progress(total, total);
+                return cx.result(Outcome { accepted, interruptions });
+            }
             _ => {
                 let reason = "the uploaded file is gone (it is kept for 7 days)";
                 return Err(Error::new(Stop::Kill).context(reason));
@@ -58,7 +61,8 @@ impl Job for ImportCsv {
         self.tell(&cx, counts).await?;
         // Last: while the file is there, a job that is run again knows that its end may not have
         // been told.
-        Ok(body::end(redis, cx.jid()).await?)
+        let (_, accepted) = counts;
+        Ok(body::end(redis, cx.jid(), accepted).await?)
     }
 }
 

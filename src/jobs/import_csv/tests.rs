@@ -46,6 +46,22 @@ async fn interrupted_twice_it_imports_every_row_and_tells_once() {
     assert_eq!(told[0].event["data"]["accepted"], 1_000);
 }
 
+// killed between the last step and the news of it: what was shown before may be behind
+#[tokio::test]
+async fn run_again_after_its_end_it_shows_all_that_it_came_to() {
+    let server = PrivateRedis::start().unwrap();
+    let (app, recorded) = app(&server);
+    let packed = body::pack("id,name\n1,a\n2,b\n3\n").unwrap();
+    body::create(&app.redis, JID, &packed, 3).await.unwrap();
+    for _ in 0..2 {
+        let ended = Trial::new(app.clone()).jid(JID).perform(job()).await;
+        assert_eq!(ended.progress(), Some((3, 3)));
+        assert_eq!(ended.output::<Outcome>().unwrap().accepted, 2);
+        ended.result.unwrap();
+    }
+    assert_eq!(recorded.payloads().len(), 1);
+}
+
 #[tokio::test]
 async fn a_cancelled_import_takes_nothing() {
     let server = PrivateRedis::start().unwrap();

@@ -46,17 +46,18 @@ pub async fn load(redis: &Redis, jid: &str) -> RedisResult<Option<Vec<u8>>> {
     redis.query(redis::cmd("GET").arg(body_key(jid))).await
 }
 
-/// KEYS the file, the import. One step, and first what a full server lets pass: a file that is
+/// KEYS the file, the import; ARGV rows taken. One step, and first what a full server lets pass: a file that is
 /// gone means that the import has ended only if that stands there.
 const END: &str = "redis.call('DEL', KEYS[1]) \
                    if redis.call('EXISTS', KEYS[2]) == 1 then \
-                     redis.call('HSET', KEYS[2], 'ended', 1) \
+                     redis.call('HSET', KEYS[2], 'ended', ARGV[1]) \
                    end";
 
-/// The import has ended: nobody needs the file any more.
-pub async fn end(redis: &Redis, jid: &str) -> RedisResult<()> {
+/// The import has ended, with so many rows taken: nobody needs the file any more.
+pub async fn end(redis: &Redis, jid: &str, accepted: u64) -> RedisResult<()> {
     let mut end = redis::cmd("EVAL");
-    redis.query(end.arg(END).arg(2).arg(body_key(jid)).arg(import_key(jid))).await
+    end.arg(END).arg(2).arg(body_key(jid)).arg(import_key(jid)).arg(accepted);
+    redis.query(&end).await
 }
 
 #[cfg(test)]

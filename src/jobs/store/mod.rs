@@ -84,9 +84,9 @@ pub struct Import {
     pub rejected: Vec<Rejection>,
     /// How often a stop or a crash interrupted it.
     pub interruptions: u64,
-    /// Whether nothing is left to do: its file is gone for that.
+    /// Once nothing is left to do, and its file is gone for that: how many rows were taken.
     #[serde(skip)]
-    pub ended: bool,
+    pub ended: Option<u64>,
     /// When it was uploaded, in unix seconds.
     #[serde(skip)]
     pub created_at: u64,
@@ -142,7 +142,7 @@ pub async fn load(app: &App, jid: &str) -> RedisResult<Option<Import>> {
         accepted: outcome.accepted,
         rejected,
         interruptions: outcome.interruptions,
-        ended: fields.contains_key("ended"),
+        ended: fields.contains_key("ended").then(|| field(&fields, "ended")),
         created_at: field(&fields, "created_at"),
     }))
 }

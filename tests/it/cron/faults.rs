@@ -58,13 +58,18 @@ async fn a_full_redis_is_tried_again() {
 async fn something_else_in_the_place_of_a_key() {
     let (log, _guard) = Log::catch();
     let server = Server::start().await;
-    let names = ["hash", "slots", "history", "good", "queue"];
+    let names = ["hash", "slots", "history", "good", "queue", "lock"];
     let lines = || {
         let registry = registry().cron("hash", YEARLY, Nightly { n: 1 });
         let registry = registry.cron("slots", YEARLY, Nightly { n: 2 });
         let registry = registry.cron("history", YEARLY, Nightly { n: 3 });
-        registry.cron("good", YEARLY, Nightly { n: 4 }).cron("queue", YEARLY, Odd {})
+        registry.cron("good", YEARLY, Nightly { n: 4 }).cron("queue", YEARLY, Odd {}).cron(
+            "lock",
+            YEARLY,
+            Slow {},
+        )
     };
+    let lock: String = Payload::of(&Slow {}).unwrap().get("unique_key").unwrap();
     known(&server, lines(), &names).await;
     let slot = last_slot(&server, "good").await.unwrap();
     for name in names {
@@ -74,9 +79,10 @@ async fn something_else_in_the_place_of_a_key() {
     let () = server.query(&format!("SET {}:enqueued nonsense", line("slots"))).await;
     let () = server.query(&format!("SET {}:jid_history nonsense", line("history"))).await;
     let () = server.query("SET queue:odd nonsense").await;
+    let () = server.query(&format!("SADD roustabout:unique:{lock} nonsense")).await;
     let worker = start(&server, lines());
     eventually("the others", async || enqueued(&server).await == [(3, slot), (4, slot)]).await;
-    for name in ["hash", "slots", "queue"] {
+    for name in ["hash", "slots", "queue", "lock"] {
         let words = format!("WRONGTYPE at a key of the cron line \\\"{name}\\\"");
         eventually(&words, async || log.count(&words) > 0).await;
     }
