@@ -71,7 +71,7 @@ impl Job for Anything {
     }
 
     async fn perform(self, cx: JobContext<Book>) -> anyhow::Result<()> {
-        cx.message(&format!("{:?}", self.way));
+        cx.message(format!("{:?}", self.way));
         match self.way {
             Way::Ends => cx.result(self.number),
             Way::Steps => steps(&cx, 10).await,
