@@ -15,6 +15,7 @@ use super::outcome::Outcome;
 use super::payload::Payload;
 use super::placed::Placed;
 use super::readable::{cut, without_values};
+use super::reaper::Registered;
 use super::registry::{Handler, Handlers};
 use super::retry::{self, Failure, Fate, Moment, Stop};
 use super::session::Session;

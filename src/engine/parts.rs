@@ -115,11 +115,7 @@ impl Parts {
         tasks.spawn(async move { keeper.keep(decided).await });
         tasks.spawn(async move { finisher.run().await });
         tasks.spawn(timers(redis, lines, lifecycle.clone()));
-        let registered = processor.handlers.clone();
-        let rites = Rites {
-            will: Box::new(move |raw, failed, now| registered.will(raw, failed, now)),
-            listeners,
-        };
+        let rites = Rites { handlers: processor.handlers.clone(), listeners };
         tasks.spawn(reaper::run(session.clone(), rites, options.reap));
         tasks.spawn(track::run(session.clone()));
         tasks.spawn(notice::say_back(session.clone(), notices));

@@ -73,7 +73,8 @@ impl Processor {
         }
         let id = known_as(&delivery.raw, head.jid.as_deref());
         let handler = self.handlers.get(&class);
-        let ties = ties(&head, handler);
+        let ties = handler.map_or_else(|| Ties::of(&head), |handler| handler.ties(&head));
+        let ties = ties.any().then(|| Box::new(ties)); // rare, so most runs carry nothing
         let _ = delivery.who.set(Who { class: cut(&class).into(), jid: id.into(), ties });
         let Some(handler) = handler else {
             let message = format!("uninitialized constant {class}");
@@ -146,14 +147,4 @@ impl Drop for Guard<'_> {
             self.processor.finisher.finish(self.delivery.clone(), fate);
         }
     }
-}
-
-/// What the job's end has to settle: rare, so most runs carry nothing.
-fn ties(head: &Head, handler: Option<&Handler>) -> Option<Box<Ties>> {
-    let mut ties = Ties::of(head);
-    let jid = head.jid.as_deref().is_some_and(|jid| !jid.is_empty());
-    if ties.status_for.is_none() && jid {
-        ties.status_for = handler.and_then(|handler| handler.status_for);
-    }
-    ties.any().then(|| Box::new(ties))
 }

@@ -27,13 +27,18 @@ use super::ties::Ties;
 
 /// What the reaper has to know of the jobs that it buries.
 pub(crate) struct Rites {
-    /// What such a job leaves to be done: its bytes, what is known of its end, now.
-    pub(crate) will: Box<Will>,
+    pub(crate) handlers: Arc<dyn Registered>,
     /// Who hears of it.
     pub(crate) listeners: Listeners,
 }
 
-type Will = dyn Fn(&[u8], &Failed, f64) -> Option<Box<Placed>> + Send + Sync;
+/// What the types of jobs say about an end.
+pub(crate) trait Registered: Send + Sync {
+    /// What is left to be done.
+    fn will(&self, raw: &[u8], death: &Failed, now: f64) -> Option<Box<Placed>>;
+    /// What is to be settled beside.
+    fn ties(&self, head: &Head) -> Ties;
+}
 
 /// A delivery that outlived its process.
 struct Orphan {
@@ -196,13 +201,13 @@ async fn bury_poison(
     let keep = Payload::parse(&orphan.raw).ok().and_then(|payload| payload.get::<bool>("dead"));
     let payload = Some(payload).filter(|_| keep != Some(false));
     let failed = Failed::of(&orphan.raw, &orphan.queue, &failure, true);
-    let will = (rites.will)(&orphan.raw, &failed, now);
+    let will = rites.handlers.will(&orphan.raw, &failed, now);
     let mut musts = bury(payload.as_deref(), will.as_deref(), now);
     musts.push(["HDEL", keys::RESCUES, &orphan.id].map(|word| word.as_bytes().to_vec()).into());
     let mut script = scripts::FINISH.prepare_invoke();
     script.arg(keys::inflight(owner)).arg(&orphan.name).arg(&session.if_dead(owner));
     script.arg(musts.len());
-    let mut beside = settled(orphan, &message, payload, now);
+    let mut beside = settled(rites, orphan, &message, payload, now);
     beside.push(free(&orphan.queue, orphan.field, owner));
     for words in musts.into_iter().chain(beside) {
         script.arg(words.len()).arg(words);
@@ -226,12 +231,18 @@ async fn bury_poison(
 }
 
 /// What its end settles beside.
-fn settled(orphan: &Orphan, why: &str, payload: Option<Vec<u8>>, now: f64) -> Vec<Words> {
+fn settled(
+    rites: &Rites,
+    orphan: &Orphan,
+    why: &str,
+    payload: Option<Vec<u8>>,
+    now: f64,
+) -> Vec<Words> {
     let Ok(head) = Head::parse(&orphan.raw) else { return Vec::new() };
     let mut draft = Draft::default();
     draft.failed(why);
     let fate = Fate::Dead { payload, will: None };
-    beside(&Ties::of(&head), &orphan.id, &fate, Report::of(&fate, draft), now)
+    beside(&rites.handlers.ties(&head), &orphan.id, &fate, Report::of(&fate, draft), now)
 }
 
 async fn forget(session: &Session, owner: &str) -> RedisResult<()> {

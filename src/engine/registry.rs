@@ -19,9 +19,11 @@ use super::metrics::Tally;
 use super::payload::Payload;
 use super::placed::Placed;
 use super::readable::cut;
+use super::reaper::Registered;
 use super::retry::Rule;
 use super::run::Run;
 use super::schedule::Schedule;
+use super::ties::Ties;
 use super::ties::lifetime;
 
 /// All jobs of an application.
@@ -43,7 +45,7 @@ pub(crate) struct Handler {
     pub(crate) rule: Rule,
     pub(crate) timeout: Option<Duration>,
     /// For a payload that does not say, in seconds.
-    pub(crate) status_for: Option<u64>,
+    status_for: Option<u64>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) start: Arc<Start>,
     on_death: Box<OnDeath>,
@@ -128,9 +130,16 @@ impl Handlers {
         self.by_class.values().flat_map(queues).flatten().map(str::to_owned)
     }
 
+    /// Where the runs of each class are counted.
+    pub(crate) fn tallies(&self) -> Vec<(&'static str, Arc<Tally>)> {
+        self.by_class.iter().map(|(class, handler)| (*class, handler.tally.clone())).collect()
+    }
+}
+
+impl Registered for Handlers {
     /// What a job leaves to be done when it is buried. What goes wrong in there must not keep it
     /// from being buried.
-    pub(crate) fn will(&self, raw: &[u8], death: &Failed, now: f64) -> Option<Box<Placed>> {
+    fn will(&self, raw: &[u8], death: &Failed, now: f64) -> Option<Box<Placed>> {
         let head = Head::parse(raw).ok()?;
         let (class, args) = active_job::opened(&head);
         let (handler, args) = (self.get(&class)?, args.ok()?);
@@ -151,13 +160,21 @@ impl Handlers {
         }
     }
 
-    /// Where the runs of each class are counted.
-    pub(crate) fn tallies(&self) -> Vec<(&'static str, Arc<Tally>)> {
-        self.by_class.iter().map(|(class, handler)| (*class, handler.tally.clone())).collect()
+    fn ties(&self, head: &Head) -> Ties {
+        let handler = self.get(&active_job::opened(head).0);
+        handler.map_or_else(|| Ties::of(head), |handler| handler.ties(head))
     }
 }
 
 impl Handler {
+    /// What the end of such a job has to settle.
+    pub(crate) fn ties(&self, head: &Head) -> Ties {
+        let mut ties = Ties::of(head);
+        let known = head.jid.as_deref().is_some_and(|jid| !jid.is_empty());
+        ties.status_for = ties.status_for.or(self.status_for.filter(|_| known));
+        ties
+    }
+
     /// Decodes the arguments and begins the run; an error if they do not fit.
     pub(crate) fn start(&self, run: Arc<Run>, args: &str) -> Result<Performing, serde_json::Error> {
         (self.start)(run, args)
