@@ -44,10 +44,10 @@ impl Job for ImportCsv {
         let redis = &cx.app.redis;
         let import = store::load(&cx.app, cx.jid()).await?;
         let counts = match (import, body::load(redis, cx.jid()).await?) {
-            (Some(import), Some(packed)) if import.ended.is_none() => {
+            (Some(import @ Import { ended: None, .. }), Some(packed)) => {
                 self.import_rows(&cx, &import, packed).await?
             }
-            (Some(import), Some(_)) => (import.processed, import.accepted),
+            (Some(Import { ended: Some(accepted), total, .. }), Some(_)) => (total, accepted),
             // It ended, and only the news of that was lost.
             (Some(Import { ended: Some(accepted), total, interruptions, .. }), None) => {
                 cx.progress(total, total);
