@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::DateTime;
+
 /// No name that is shown is longer: whoever can push a job chose it.
 const LONGEST: usize = 100;
 
@@ -19,6 +21,18 @@ pub fn plain(name: &str) -> String {
 /// `1h 30m`, in whole seconds.
 pub fn lasting(seconds: u64) -> String {
     humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
+/// About so long: the two largest units of it.
+pub fn about(seconds: f64) -> String {
+    let all = lasting(seconds.max(0.0) as u64);
+    all.split(' ').take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// A point in time, from epoch seconds.
+pub fn at(seconds: f64) -> String {
+    let time = DateTime::from_timestamp(seconds as i64, 0);
+    time.map_or_else(|| "?".to_owned(), |time| time.format("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 /// `30m`, `1h30m` or bare seconds.
@@ -50,5 +64,11 @@ mod tests {
             assert!(duration(text).is_err(), "{text}");
         }
         assert_eq!(lasting(5_402), "1h 30m 2s");
+        assert_eq!(
+            (about(5_402.9), about(59.0), about(-1.0)),
+            ("1h 30m".into(), "59s".into(), "0s".into())
+        );
+        assert_eq!(at(1_700_000_000.5), "2023-11-14 22:13:20Z");
+        assert_eq!((at(f64::INFINITY), about(f64::INFINITY).is_empty()), ("?".into(), false));
     }
 }

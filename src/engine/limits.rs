@@ -2,7 +2,7 @@
 //! a second, a minute or an hour, over all processes. Pure: what is asked for, and when it is
 //! worth while to ask again. `lua/limits.lua` decides.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
 
@@ -120,6 +120,18 @@ impl QueueLimits {
             }
         }
         Some(limit).filter(|limit| *limit != Limit::default())
+    }
+}
+
+impl Rate {
+    /// How many of these starts count at this moment, as the script reckons.
+    pub(crate) fn used(&self, starts: &BTreeMap<String, u32>, now: f64) -> u32 {
+        let bucket = (now * 1e3 / f64::from(self.bucket_millis)).floor();
+        let counts = |(at, count): (&String, &u32)| {
+            let at: f64 = at.parse().ok()?;
+            ((bucket - at).abs() <= 100.0).then_some(*count)
+        };
+        starts.iter().filter_map(counts).fold(0, u32::saturating_add)
     }
 }
 
@@ -250,6 +262,16 @@ mod tests {
             let Ok(limits) = text.parse::<QueueLimits>() else { return };
             assert_eq!(limits.to_string().parse(), Ok(limits), "{text:?}");
         });
+    }
+
+    #[test]
+    fn starts_count_for_a_hundred_hundredths() {
+        let rate = Rate { most: 5, bucket_millis: 10 };
+        let starts: [(&str, u32); 5] = [("100", 1), ("150", 2), ("200", 4), ("99", 8), ("x", 16)];
+        let starts = starts.map(|(at, count)| (at.to_owned(), count)).into();
+        assert_eq!(rate.used(&starts, 2.005), 7);
+        assert_eq!(rate.used(&starts, 2.505), 6);
+        assert_eq!(rate.used(&starts, 9.0), 0);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::cron_line::CronLine;
 use super::death::Death;
 use super::enqueue_error::EnqueueError;
 use super::head::Head;
-use super::invalid::check;
+use super::invalid::{Invalid, check};
 use super::jid::known_as;
 use super::job::{Job, decode};
 use super::metrics::Tally;
@@ -48,8 +48,10 @@ pub(crate) struct Handler {
     pub(crate) tally: Arc<Tally>,
     pub(crate) start: Arc<Start>,
     on_death: Box<OnDeath>,
+    compose: Box<Compose>,
 }
 
+type Compose = dyn Fn(&str) -> Result<Payload, EnqueueError> + Send + Sync;
 type OnDeath = dyn Fn(&str, &Death) -> Option<Payload> + Send + Sync;
 pub(crate) type Start =
     dyn Fn(Arc<Run>, &str) -> Result<Performing, serde_json::Error> + Send + Sync;
@@ -81,6 +83,10 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
             tally: Arc::default(),
             start: Arc::new(start),
             on_death: Box::new(on_death),
+            compose: Box::new(|args| {
+                let unfit = |error: serde_json::Error| Invalid::Encoding(error.to_string());
+                Payload::of(&decode::<J>(args).map_err(unfit)?)
+            }),
         };
         let twice = self.handlers.by_class.insert(J::CLASS, handler).is_some();
         assert!(!twice, "two jobs are registered for the class {:?}", J::CLASS);
@@ -107,6 +113,13 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
         assert!(!twice, "two cron lines are named {name:?}");
         self.lines.push(line);
         self
+    }
+
+    /// The payload of a job by the name of its class, with all that its type says of queue,
+    /// retries, uniqueness: for tools that people use. `args` is a JSON array, the fields in their
+    /// order or one object with them. `None`: there is no such class in this list.
+    pub fn payload(&self, class: &str, args: &str) -> Option<Result<Payload, EnqueueError>> {
+        Some((self.handlers.get(class)?.compose)(args))
     }
 
     pub(crate) fn into_parts(self) -> (Handlers, Vec<CronLine>) {
