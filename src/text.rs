@@ -23,10 +23,17 @@ pub fn lasting(seconds: u64) -> String {
     humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
-/// About so long: the two largest units of it.
+/// About so long: `3d 4h`, `12m 5s`, in a table.
 pub fn about(seconds: f64) -> String {
-    let all = lasting(seconds.max(0.0) as u64);
-    all.split(' ').take(2).collect::<Vec<_>>().join(" ")
+    let mut rest = seconds.max(0.0) as u64;
+    let mut words = Vec::new();
+    for (unit, name) in [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")] {
+        if rest >= unit && words.len() < 2 {
+            words.push(format!("{}{name}", rest / unit));
+        }
+        rest %= unit;
+    }
+    if words.is_empty() { "0s".to_owned() } else { words.join(" ") }
 }
 
 /// A point in time, from epoch seconds.
@@ -64,10 +71,15 @@ mod tests {
             assert!(duration(text).is_err(), "{text}");
         }
         assert_eq!(lasting(5_402), "1h 30m 2s");
-        assert_eq!(
-            (about(5_402.9), about(59.0), about(-1.0)),
-            ("1h 30m".into(), "59s".into(), "0s".into())
-        );
+        for (seconds, text) in [
+            (-1.0, "0s"),
+            (59.9, "59s"),
+            (5_402.0, "1h 30m"),
+            (3_605.0, "1h 5s"),
+            (1e8, "1157d 9h"),
+        ] {
+            assert_eq!(about(seconds), text);
+        }
         assert_eq!(at(1_700_000_000.5), "2023-11-14 22:13:20Z");
         assert_eq!((at(f64::INFINITY), about(f64::INFINITY).is_empty()), ("?".into(), false));
     }

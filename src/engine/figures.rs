@@ -7,8 +7,7 @@ use redis::{RedisResult, Value, pipe};
 
 use super::fleet::lenient;
 use super::keys;
-use super::limits::QueueLimits;
-use super::queue_list::{Queues, queues};
+use super::queue_list::{Known, Queues, queues};
 use super::redis::Redis;
 
 /// The figures of all processes together.
@@ -35,8 +34,8 @@ pub struct Figures {
 }
 
 /// Counts.
-pub async fn figures(redis: &Redis, limits: &QueueLimits) -> RedisResult<Figures> {
-    let mut queues = queues(redis, limits).await?;
+pub async fn figures(redis: &Redis, known: &Known) -> RedisResult<Figures> {
+    let mut queues = queues(redis, known).await?;
     let day = DateTime::<Utc>::from_timestamp(queues.now as i64, 0).unwrap_or_default();
     let day = day.format("%Y-%m-%d").to_string();
     let mut reads = pipe();

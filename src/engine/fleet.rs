@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use redis::{FromRedisValue, Pipeline, RedisResult, pipe};
+use redis::{FromRedisValue, Pipeline, RedisResult, Value, from_redis_value, pipe};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -74,12 +74,17 @@ pub struct Running {
 pub async fn processes(redis: &Redis) -> RedisResult<Processes> {
     let mut first = pipe();
     first.cmd("TIME").cmd("SMEMBERS").arg(keys::PROCESSES).cmd("SMEMBERS").arg(keys::OWNERS);
-    type First = ((f64, f64), Vec<Vec<u8>>, HashSet<Vec<u8>>);
-    let ((seconds, micros), members, owners): First = redis.pipe(&first).await?;
+    let mut replies = lenient::<Value>(redis, &mut first).await?.into_iter();
+    let mut next = || replies.next().and_then(Result::ok).unwrap_or(Value::Nil);
+    let [time, members, owners] = [next(), next(), next()];
+    let (seconds, micros): (f64, f64) = from_redis_value(time)?;
+    let strange = usize::from(members == Value::Nil) + usize::from(owners == Value::Nil);
+    let members: Vec<Vec<u8>> = from_redis_value(members).unwrap_or_default();
+    let owners: HashSet<Vec<u8>> = from_redis_value(owners).unwrap_or_default();
     let names = members.iter().filter_map(|name| String::from_utf8(name.clone()).ok());
     let mut identities: Vec<String> = names.collect();
     identities.sort();
-    let unreadable = members.len() - identities.len();
+    let unreadable = members.len() - identities.len() + strange;
     let mut found = Processes { now: seconds + micros / 1e6, all: Vec::new(), unreadable };
     for identities in identities.chunks(AT_ONCE) {
         look(redis, identities, &owners, &mut found).await?;

@@ -10,7 +10,7 @@ pub use super::entry::Entry;
 pub use super::figures::{Figures, figures};
 pub use super::fleet::{Process, Processes, Running, processes};
 pub use super::holds::Hold;
-pub use super::queue_list::{Queue, Queues, queues};
+pub use super::queue_list::{Known, Queue, Queues, queues};
 pub use super::search::{Found, Place, Search, find};
 pub use super::sets::{Listing, Set, list};
 pub use super::steer::{

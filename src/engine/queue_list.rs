@@ -13,7 +13,16 @@ use super::payload::Payload;
 use super::redis::Redis;
 use super::sets::{FIRST_PAGE, next_page, there};
 
-/// All queues that somebody has pushed to, paused, or serves.
+/// What an asker knows from its settings, and Redis does not tell.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// `QUEUE_LIMITS`.
+    pub limits: QueueLimits,
+    /// Queues of registered jobs: a client may push to one without naming it.
+    pub queues: Vec<String>,
+}
+
+/// All queues that somebody has pushed to, paused, or serves, and those that the asker knows of.
 #[derive(Clone, Debug, Default)]
 pub struct Queues {
     /// When this was so: the server's time, in epoch seconds.
@@ -52,18 +61,17 @@ pub struct Queue {
 /// Queues asked about in one write: the next job of each comes along, of whatever size.
 const AT_ONCE: usize = 50;
 
-/// The queues, with what is known of limits; these stand in the settings of each process.
-pub async fn queues(redis: &Redis, limits: &QueueLimits) -> RedisResult<Queues> {
+/// The queues.
+pub async fn queues(redis: &Redis, known: &Known) -> RedisResult<Queues> {
     let processes = processes(redis).await?;
     let mut strange = 0;
     let paused = names(redis, keys::PAUSED, &mut strange).await?;
-    let mut named = names(redis, keys::QUEUES, &mut strange).await?;
+    let mut named = all_names(redis, known, &processes, &mut strange).await?;
     named.extend(paused.iter().cloned());
-    named.extend(processes.all.iter().flat_map(|process| process.queues.iter().cloned()));
     let named: Vec<String> = named.into_iter().collect();
     let mut found = Queues { now: processes.now, all: Vec::new(), processes, strange };
     for names in named.chunks(AT_ONCE) {
-        look(redis, names, limits, &mut found).await?;
+        look(redis, names, &known.limits, &mut found).await?;
     }
     let Queues { all, processes, .. } = &mut found;
     for queue in all {
@@ -74,6 +82,19 @@ pub async fn queues(redis: &Redis, limits: &QueueLimits) -> RedisResult<Queues> 
         queue.running = running.filter(|job| job.queue == queue.name).count();
     }
     Ok(found)
+}
+
+/// The queues that anybody knows of.
+pub(crate) async fn all_names(
+    redis: &Redis,
+    known: &Known,
+    processes: &Processes,
+    strange: &mut usize,
+) -> RedisResult<BTreeSet<String>> {
+    let mut named = names(redis, keys::QUEUES, strange).await?;
+    named.extend(processes.all.iter().flat_map(|process| process.queues.iter().cloned()));
+    named.extend(known.queues.iter().cloned());
+    Ok(named)
 }
 
 /// The members of a set of names, as far as they are texts.
@@ -153,7 +174,8 @@ impl Pages {
         strange: &mut usize,
     ) -> RedisResult<Vec<(usize, Vec<u8>)>> {
         let mut range = pipe();
-        range.atomic().cmd("LLEN").arg(&self.key);
+        // not in MULTI, which a full server refuses
+        range.cmd("LLEN").arg(&self.key);
         range.cmd("LRANGE").arg(&self.key).arg(self.from).arg(self.from + self.page - 1);
         let (length, jobs): (usize, Vec<Vec<u8>>) = there(redis.pipe(&range).await, strange)?;
         let from = self.from;

@@ -122,6 +122,14 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
         Some((self.handlers.get(class)?.compose)(args))
     }
 
+    /// The queues that the jobs of this list are pushed to.
+    pub fn queues(&self) -> Vec<String> {
+        let mut queues: Vec<String> = self.handlers.queues().collect();
+        queues.sort();
+        queues.dedup();
+        queues
+    }
+
     pub(crate) fn into_parts(self) -> (Handlers, Vec<CronLine>) {
         (self.handlers, self.lines)
     }

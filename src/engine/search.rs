@@ -10,7 +10,7 @@ use super::field::split_name;
 use super::fleet::{Processes, processes};
 use super::head::Head;
 use super::keys;
-use super::queue_list::{Pages, names};
+use super::queue_list::{Known, Pages, all_names, names};
 use super::records;
 use super::redis::Redis;
 use super::sets::{Set, Walk, there};
@@ -78,14 +78,14 @@ pub struct Search {
 
 /// Looks for jobs with these jids everywhere. One that moves meanwhile, in the way in which jobs
 /// move, is met all the same; if nothing is found, it looks once more.
-pub async fn find(redis: &Redis, jids: &[String]) -> RedisResult<Search> {
+pub async fn find(redis: &Redis, jids: &[String], known: &Known) -> RedisResult<Search> {
     let wanted = Wanted { jids: jids.iter().map(String::as_str).collect() };
     let mut search = Search::default();
     for _ in 0..2 {
         search = Search::default();
         search.set(redis, &wanted, Set::Scheduled).await?;
         search.set(redis, &wanted, Set::Retries).await?;
-        search.queues(redis, &wanted).await?;
+        search.queues(redis, &wanted, known).await?;
         search.in_flight(redis, &wanted).await?;
         search.set(redis, &wanted, Set::Dead).await?;
         if !search.found.is_empty() {
@@ -165,11 +165,14 @@ impl Search {
         Ok(())
     }
 
-    async fn queues(&mut self, redis: &Redis, wanted: &Wanted<'_>) -> RedisResult<()> {
+    async fn queues(
+        &mut self,
+        redis: &Redis,
+        wanted: &Wanted<'_>,
+        known: &Known,
+    ) -> RedisResult<()> {
         self.processes = processes(redis).await?;
-        let mut names = names(redis, keys::QUEUES, &mut self.strange).await?;
-        // a client may push without naming the queue
-        names.extend(self.processes.all.iter().flat_map(|process| process.queues.iter().cloned()));
+        let mut names = all_names(redis, known, &self.processes, &mut self.strange).await?;
         names.insert("default".to_owned());
         for name in names {
             let mut pages = Pages::of(&name);

@@ -8,9 +8,8 @@ use super::fleet::{Processes, lenient};
 use super::holds::{Hold, holds};
 use super::jid::known_as;
 use super::keys;
-use super::limits::QueueLimits;
 use super::payload::Payload;
-use super::queue_list::{Queue, queues};
+use super::queue_list::{Known, Queue, queues};
 use super::redis::Redis;
 use super::rescues::Rescues;
 use super::search::{Found, find};
@@ -64,14 +63,10 @@ pub struct Cursor {
     pub cancelled: bool,
 }
 
-/// What is known of the job with this jid, and with what is known of limits why it does not run.
-pub async fn whereabouts(
-    redis: &Redis,
-    jid: &str,
-    limits: &QueueLimits,
-) -> RedisResult<Whereabouts> {
-    let search = find(redis, &[jid.to_owned()]).await?;
-    let queues = queues(redis, limits).await?;
+/// What there is to know of the job with this jid.
+pub async fn whereabouts(redis: &Redis, jid: &str, known: &Known) -> RedisResult<Whereabouts> {
+    let search = find(redis, &[jid.to_owned()], known).await?;
+    let queues = queues(redis, known).await?;
     let mut strange = search.strange;
     let (status, cursor, rescues) = beside(redis, jid, queues.now, &mut strange).await?;
     let mut places = Vec::new();
@@ -95,11 +90,11 @@ pub async fn whereabouts(
 type Beside = (Option<Status>, Option<Cursor>, u32);
 
 async fn beside(redis: &Redis, jid: &str, now: f64, strange: &mut usize) -> RedisResult<Beside> {
-    let known = known_as(&[], Some(jid));
+    let name = known_as(&[], Some(jid));
     let mut reads = pipe();
-    reads.cmd("HGETALL").arg(keys::status(&known));
-    reads.cmd("HGETALL").arg(keys::iteration(&known));
-    reads.cmd("HGET").arg(keys::RESCUES).arg(&known);
+    reads.cmd("HGETALL").arg(keys::status(&name));
+    reads.cmd("HGETALL").arg(keys::iteration(&name));
+    reads.cmd("HGET").arg(keys::RESCUES).arg(&name);
     let mut replies = lenient::<Value>(redis, &mut reads).await?.into_iter();
     let mut next = || match replies.next() {
         Some(Ok(value)) => value,

@@ -6,10 +6,10 @@ use clap::builder::NonEmptyStringValueParser;
 
 use super::place::place;
 use super::progress::Progress;
-use super::{Answer, connect, refused, strange};
+use super::{Answer, connect, known, refused, strange};
 use crate::config::Config;
 use crate::engine::Redis;
-use crate::engine::inspect::{self, Edit, Edited, Found, Outcome, Search, Set};
+use crate::engine::inspect::{self, Edit, Edited, Found, Known, Outcome, Search, Set};
 use crate::text::plain;
 
 /// Tries jobs again at once, out of the retry set, the schedule or the dead set.
@@ -116,7 +116,7 @@ impl Which {
             (true, ..) => Set::Dead,
             (_, true, _) => Set::Retries,
             (.., true) => Set::Scheduled,
-            _ => return named(&redis, edit, self.jids).await,
+            _ => return named(&redis, edit, self.jids, &known(&redis, config)?).await,
         };
         let mut bar = Progress::new();
         let progress = |done: usize, total: usize| bar.at(done, total);
@@ -140,10 +140,15 @@ fn summed_up(edit: Edit, edited: &Edited) -> Answer {
 }
 
 /// Each of these, one after the other: wherever it is, and in each place if its jid is in several.
-async fn named(redis: &Redis, edit: Edit, jids: Vec<String>) -> Result<Answer, String> {
+async fn named(
+    redis: &Redis,
+    edit: Edit,
+    jids: Vec<String>,
+    known: &Known,
+) -> Result<Answer, String> {
     let mut seen = HashSet::new();
     let jids: Vec<String> = jids.into_iter().filter(|jid| seen.insert(jid.clone())).collect();
-    let search = inspect::find(redis, &jids).await.map_err(refused)?;
+    let search = inspect::find(redis, &jids, known).await.map_err(refused)?;
     let (mut lines, mut remarks, mut code) = (Vec::new(), strange(search.strange), 0);
     let (mut let_go, mut bar) = (0, Progress::new());
     for (done, jid) in jids.iter().enumerate() {

@@ -100,7 +100,7 @@ fn arguments(text: &str) -> Result<String, String> {
     match compact.as_bytes() {
         [b'[', ..] => Ok(compact),
         [b'{', ..] => Ok(format!("[{compact}]")),
-        _ => Err("accepts a JSON object with the fields, or an array in their order".to_owned()),
+        _ => Err("accepts JSON: an object with the fields, or an array in their order".to_owned()),
     }
 }
 

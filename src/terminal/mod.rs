@@ -25,9 +25,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use crate::app::App;
 use crate::config::Config;
 use crate::engine::Redis;
-use crate::engine::inspect::Set;
+use crate::engine::inspect::{Known, Set};
+use crate::jobs;
 
 /// Looks at jobs and worker processes, and steers them.
 #[derive(clap::Parser)]
@@ -168,6 +170,13 @@ async fn connect(config: &Config) -> Result<Redis, String> {
             Err(format!("{why} (REDIS_URL says where it is)"))
         }
     }
+}
+
+/// What this program knows beside what Redis tells.
+fn known(redis: &Redis, config: &Config) -> Result<Known, String> {
+    let app = App::over(redis.clone(), config).map_err(|error| format!("{error:#}"))?;
+    let queues = jobs::registry(app).queues();
+    Ok(Known { limits: config.queue_limits.clone(), queues })
 }
 
 /// What Redis said to a command, as one line.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::screen::{Screen, Tone};
 use super::table::Table;
-use super::{Answer, connect, refused, strange};
+use super::{Answer, connect, known, refused, strange};
 use crate::config::Config;
 use crate::engine::inspect::{self, Queue};
 use crate::text::{about, plain};
@@ -31,12 +31,11 @@ Exit codes: 0; 1 Redis cannot be reached; 2 bad usage.";
 impl Queues {
     pub(super) async fn run(self, config: &Config) -> Result<Answer, String> {
         let redis = connect(config).await?;
-        let seen = inspect::queues(&redis, &config.queue_limits).await.map_err(refused)?;
+        let seen = inspect::queues(&redis, &known(&redis, config)?).await.map_err(refused)?;
         let text = match self.json {
             true => {
                 json!({ "queues": seen.all.iter().map(as_json).collect::<Vec<_>>() }).to_string()
             }
-            false if seen.all.is_empty() => "no queues: nobody has pushed a job yet".to_owned(),
             false => words(&seen.all),
         };
         Ok(Answer { text, remarks: strange(seen.strange), code: 0 })

@@ -70,9 +70,9 @@ impl List {
 fn words(set: Set, listing: &Listing) -> String {
     let (now, table) = (listing.now, Table::new().whole("jid").text("class").text("queue"));
     let mut table = match set {
-        Set::Retries => table.number("in").number("failures").text("error"),
-        Set::Scheduled => table.number("in").number("failures").text("at"),
-        Set::Dead => table.number("since").number("failures").text("error"),
+        Set::Retries => table.number("in").number("fails").text("error"),
+        Set::Scheduled => table.number("in").number("fails").text("at"),
+        Set::Dead => table.number("since").number("fails").text("error"),
     };
     for (time, entry) in &listing.first {
         let [jid, class, queue] = [&entry.jid, &entry.class, &entry.queue].map(|it| plain(it));

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::screen::{Screen, Tone};
 use super::table::Table;
-use super::{Answer, connect, refused, strange};
+use super::{Answer, connect, known, refused, strange};
 use crate::config::Config;
 use crate::engine::inspect::{self, Figures};
 use crate::text::{about, plain};
@@ -32,7 +32,7 @@ Exit codes: 0; 1 Redis cannot be reached; 2 bad usage.";
 impl Stats {
     pub(super) async fn run(self, config: &Config) -> Result<Answer, String> {
         let redis = connect(config).await?;
-        let figures = inspect::figures(&redis, &config.queue_limits).await.map_err(refused)?;
+        let figures = inspect::figures(&redis, &known(&redis, config)?).await.map_err(refused)?;
         let text = if self.json { as_json(&figures) } else { words(&figures) };
         let remarks = strange(figures.queues.strange);
         Ok(Answer { text, remarks, code: 0 })

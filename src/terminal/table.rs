@@ -29,7 +29,7 @@ struct Cell {
 }
 
 /// No column gets narrower than this.
-const NARROWEST: usize = 8;
+const NARROWEST: usize = 6;
 const GAP: usize = 2;
 
 impl Table {
@@ -168,12 +168,9 @@ jid         class              n  error
         for columns in [58, 50, 40, 36] {
             assert!(at(columns).lines().all(|line| width(line) <= columns), "{}", at(columns));
         }
-        assert!(
-            at(50).contains("Report::Weekly") && at(50).contains("connection…")
-                || at(50).contains('…')
-        );
+        assert!(at(50).contains("Report::Weekly") && at(50).contains("connection"), "{}", at(50));
         let narrow = at(10);
-        assert!(narrow.contains("0123456789") && narrow.contains("Report:…"), "{narrow}");
+        assert!(narrow.contains("0123456789") && narrow.contains("Repor…"), "{narrow}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::place::place;
 use super::screen::{Screen, Tone};
 use super::sets::{error, of_entry};
-use super::{Answer, connect, refused, strange};
+use super::{Answer, connect, known, refused, strange};
 use crate::config::Config;
 use crate::engine::State;
 use crate::engine::inspect::{self, Found, Hold, Place, Set, Whereabout, Whereabouts};
@@ -40,8 +40,8 @@ Exit codes: 0 something is known of it; 1 nothing is, or Redis cannot be reached
 impl Why {
     pub(super) async fn run(self, config: &Config) -> Result<Answer, String> {
         let redis = connect(config).await?;
-        let known = inspect::whereabouts(&redis, &self.jid, &config.queue_limits).await;
-        let known = known.map_err(refused)?;
+        let known = known(&redis, config)?;
+        let known = inspect::whereabouts(&redis, &self.jid, &known).await.map_err(refused)?;
         let mut remarks = strange(known.strange);
         let nowhere = known.places.is_empty();
         if known.places.len() > 1 {

@@ -30,7 +30,7 @@ fn seen(redis: &Redis) -> Value {
     serde_json::from_str(&check(redis, &["30m", "--json"]).0).unwrap()
 }
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
@@ -57,6 +57,34 @@ fn help_teaches_and_bad_usage_is_2() {
         (&["pause", ""], 2, "QUEUE"),
         (&["resume"], 2, "QUEUE"),
         (&["mark", " "], 2, "LABEL"),
+        (&["why", "--help"], 0, "heroku run target/release/jobs why"),
+        (&["stats", "--help"], 0, "jobs stats --json"),
+        (&["queues", "--help"], 0, "jobs queues --json"),
+        (&["busy", "--help"], 0, "jobs busy --json"),
+        (&["processes", "--help"], 0, "jobs processes --json"),
+        (&["retries", "--help"], 0, "jobs retries --limit 5"),
+        (&["scheduled", "--help"], 0, "jobs scheduled --limit 5"),
+        (&["dead", "--help"], 0, "jobs retry --dead"),
+        (&["enqueue", "--help"], 0, "jobs enqueue PruneImports"),
+        (&["retry", "--help"], 0, "Exit codes:"),
+        (&["kill", "--help"], 0, "Exit codes:"),
+        (&["delete", "--help"], 0, "Exit codes:"),
+        (&["quiet", "--help"], 0, "jobs quiet worker.2"),
+        (&["stop", "--help"], 0, "jobs stop worker.2"),
+        (&["why"], 2, "JID"),
+        (&["why", ""], 2, "JID"),
+        (&["retry"], 2, "JID"),
+        (&["retry", "--dead", "1"], 2, "cannot be used with"),
+        (&["retry", "--dead", "--retries"], 2, "cannot be used with"),
+        (&["kill", "--dead"], 2, "--dead"),
+        (&["delete"], 2, "JID"),
+        (&["dead", "--limit", "x"], 2, "--limit"),
+        (&["enqueue"], 2, "CLASS"),
+        (&["enqueue", "A"], 2, "ARGS_JSON"),
+        (&["enqueue", "A", "7"], 2, "an object with the fields, or an array"),
+        (&["enqueue", "A", "[1"], 2, "no JSON"),
+        (&["enqueue", "A", "[]", "--in", "soon"], 2, "30m, 90s, 1h30m"),
+        (&["enqueue", "A", "[]", "--queue", ""], 2, "--queue"),
     ] {
         let output = jobs(&redis, words, &[]);
         assert_eq!(output.status.code(), Some(code), "{words:?}");
@@ -80,7 +108,7 @@ fn a_redis_that_is_not_there_is_one_line_and_1() {
     let nowhere = absent.url();
     for url in [&silent, &nowhere, &another, "http://:s3cret@h"] {
         for words in
-            [&["check", "--max-runtime", "1m", "--stop"][..], &["mark", "v1"], &["pause", "q"]]
+            [&["check", "--max-runtime", "1m", "--stop"][..], &["mark", "v1"], &["why", "1"]]
         {
             let output = jobs(&absent, words, &[("REDIS_URL", url), ("RUST_LOG", "trace")]);
             let line = text(&output.stderr);
@@ -237,7 +265,7 @@ fn cron_hears_only_of_what_is_wrong() {
 }
 
 /// A receiver that takes webhooks; those to `/hang` get no answer. Gives path and body.
-fn receiver() -> (u16, Receiver<(String, String)>) {
+pub fn receiver() -> (u16, Receiver<(String, String)>) {
     use std::io::{BufRead, BufReader, Read};
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -173,3 +173,35 @@ async fn a_reply_of_another_type_leaves_the_connection_alone() {
     assert!(none.is_err());
     assert_eq!(id().await, before);
 }
+
+#[tokio::test]
+async fn a_job_by_the_name_of_its_class() {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Sum {
+        of: Vec<u32>,
+    }
+    impl roustabout::engine::Job for Sum {
+        type App = Diary;
+        const CLASS: &'static str = "Sum";
+        const QUEUE: &'static str = "sums";
+        const RETRY: Retry = Retry::Times(3);
+        const UNIQUE_FOR: Option<Duration> = Some(Duration::from_secs(60));
+
+        async fn perform(self, _cx: roustabout::engine::JobContext<Diary>) -> anyhow::Result<()> {
+            Ok(())
+        }
+    }
+    let registry = Registry::new(Diary::default()).job::<Sum>();
+    assert_eq!(registry.queues(), ["sums"]);
+    for args in [r#"[{"of":[1,2]}]"#, "[[1,2]]"] {
+        let named = registry.payload("Sum", args).unwrap().unwrap();
+        let typed = Payload::of(&Sum { of: vec![1, 2] }).unwrap();
+        for field in ["queue", "class", "args", "retry", "unique_key", "unique_ttl"] {
+            let value = |payload: &Payload| payload.get::<serde_json::Value>(field);
+            assert_eq!(value(&named), value(&typed), "{field}");
+            assert!(value(&named).is_some(), "{field}");
+        }
+    }
+    assert!(matches!(registry.payload("Sum", "[]"), Some(Err(EnqueueError::Invalid(_)))));
+    assert!(registry.payload("Other", "[]").is_none());
+}

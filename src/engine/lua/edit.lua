@@ -70,4 +70,5 @@ end
 local replies = { 0 }
 for at = 10, #ARGV, 9 do replies[#replies + 1] = edit(at) end
 replies[1] = trimmed
+if trimmed > 0 then redis.pcall('HINCRBY', ARGV[9], 'dead_trimmed', trimmed) end
 return replies
