@@ -79,13 +79,13 @@ fn of_processes(queue: &str, processes: &[Process]) -> Option<Hold> {
     let serves =
         |it: &&Process| it.queues.len() >= TOLD || it.queues.iter().any(|name| name == queue);
     let serving: Vec<&Process> = processes.iter().filter(serves).collect();
-    let awake: Vec<&&Process> = serving.iter().filter(|it| !it.quiet).collect();
+    let awake: Vec<&Process> = serving.iter().copied().filter(|it| !it.quiet).collect();
     match (serving.is_empty(), awake.is_empty()) {
         (true, _) => Some(Hold::NotServed),
         (_, true) => Some(Hold::AllQuiet),
         _ => {
-            let full = |it: &&&Process| it.concurrency > 0 && it.busy >= it.concurrency;
-            awake.iter().all(|it| full(&it)).then_some(Hold::AllBusy)
+            let full = |it: &Process| it.concurrency > 0 && it.busy >= it.concurrency;
+            awake.into_iter().all(full).then_some(Hold::AllBusy)
         }
     }
 }

@@ -18,7 +18,7 @@
 //! |---|---|
 //! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `head` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `patterns` `queues` `limits` `options` `tls` `server` `slots` `schedule` `scripts` (`lua/`) `metrics` `counters` `backtrace` `retry` `status` `field` `delivery` `inflight` `tracker` `address` `gauge` `wakes` `serving` `taken` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
-//! | what authors of jobs see | `iteration` `run` `context` `middleware` `death` `job` `batch` `pushing` `recorded` `pushes` `client` `backlog` `buffered` `notice` `entry` `fleet` `sets` `queue_list` `search` `holds` `whereabouts` `figures` `edits` `steer` `inspect` |
+//! | what authors of jobs see | `iteration` `run` `context` `middleware` `death` `job` `batch` `pushing` `recorded` `pushes` `client` `backlog` `buffered` `notice` `entry` `fleet` `sets` `queue_list` `wanted` `search` `holds` `whereabouts` `figures` `edits` `steer` `inspect` |
 //! | what tests of theirs use | `trial` `private_redis` `testing` |
 //! | one verb each | `suspects` `finish` `fetch` `track` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron_line` `crontab` `cron` |
 //! | one job; all of them; the process | `registry` `outcome` `judge` `processor` `intake` `parts` `idle` `worker` |
@@ -122,6 +122,7 @@ mod track;
 mod tracker;
 mod trial;
 mod wakes;
+mod wanted;
 mod watchdog;
 mod whereabouts;
 mod worker;

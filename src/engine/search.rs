@@ -1,8 +1,6 @@
 //! Where jobs are, found by their jids: there is no index, so the sets, the queues and what is in
 //! flight are looked through, in steps that hold up nobody.
 
-use std::collections::HashSet;
-
 use redis::{RedisResult, cmd};
 
 use super::entry::Entry;
@@ -14,6 +12,7 @@ use super::queue_list::{Known, Pages, all_names, names};
 use super::records;
 use super::redis::Redis;
 use super::sets::{Set, Walk, there};
+use super::wanted::Wanted;
 
 /// Where a job is.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,7 +78,7 @@ pub struct Search {
 /// Looks for jobs with these jids everywhere. One that moves meanwhile, in the way in which jobs
 /// move, is met all the same; if nothing is found, it looks once more.
 pub async fn find(redis: &Redis, jids: &[String], known: &Known) -> RedisResult<Search> {
-    let wanted = Wanted { jids: jids.iter().map(String::as_str).collect() };
+    let wanted = Wanted::of(jids.iter().map(String::as_str));
     let mut search = Search::default();
     for _ in 0..2 {
         search = Search::default();
@@ -97,7 +96,7 @@ pub async fn find(redis: &Redis, jids: &[String], known: &Known) -> RedisResult<
 
 /// Whether a set has a job with this jid.
 pub(crate) async fn is_in(redis: &Redis, set: Set, jid: &str) -> RedisResult<bool> {
-    let wanted = Wanted { jids: HashSet::from([jid]) };
+    let wanted = Wanted::of([jid]);
     let mut walk = Walk::through(set, wanted.pattern());
     while let Some(page) = walk.next(redis).await? {
         if page.iter().any(|(raw, _)| wanted.is(raw)) {
@@ -105,53 +104,6 @@ pub(crate) async fn is_in(redis: &Redis, set: Set, jid: &str) -> RedisResult<boo
         }
     }
     Ok(false)
-}
-
-struct Wanted<'a> {
-    jids: HashSet<&'a str>,
-}
-
-impl Wanted<'_> {
-    fn is(&self, raw: &[u8]) -> bool {
-        // reading a payload takes longer than seeing that it is not the one
-        let one = || self.jids.iter().next().is_some_and(|jid| plain(jid) && !contains(raw, jid));
-        if self.jids.len() == 1 && one() {
-            return false;
-        }
-        let jid = Head::parse(raw).ok().and_then(|head| head.jid);
-        jid.is_some_and(|jid| self.jids.contains(&*jid))
-    }
-
-    /// What a payload with the jid matches, if it is one.
-    fn pattern(&self) -> Option<String> {
-        match self.jids.len() {
-            1 => self.jids.iter().next().map(|jid| pattern(jid)),
-            _ => None,
-        }
-    }
-}
-
-/// Whether it stands in JSON as it is.
-fn plain(jid: &str) -> bool {
-    jid.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
-}
-
-fn contains(raw: &[u8], text: &str) -> bool {
-    raw.windows(text.len().max(1)).any(|part| part == text.as_bytes())
-}
-
-/// A glob that texts with this in them match. What JSON may write in several ways, or has a meaning
-/// in a glob, is anything: the bytes are looked at afterwards.
-fn pattern(jid: &str) -> String {
-    let mut pattern = "*\"".to_owned();
-    for c in jid.chars() {
-        match plain(c.encode_utf8(&mut [0; 4])) {
-            true => pattern.push(c),
-            false if !pattern.ends_with('*') => pattern.push('*'),
-            false => {}
-        }
-    }
-    pattern + "\"*"
 }
 
 impl Search {
@@ -230,7 +182,7 @@ impl Search {
     fn in_ruby(&mut self, wanted: &Wanted<'_>) {
         let ruby = self.processes.all.iter().filter(|process| !process.ours);
         let running = ruby.flat_map(|it| it.running.iter().map(move |job| (it, job)));
-        let found = running.filter(|(_, job)| wanted.jids.contains(&*job.jid));
+        let found = running.filter(|(_, job)| wanted.has(&job.jid));
         let found = found.map(|(process, job)| Found {
             place: Place::Process {
                 identity: process.identity.clone(),
@@ -272,24 +224,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_mean_only_the_jid() {
-        assert_eq!(pattern("0a1b"), "*\"0a1b\"*");
-        assert_eq!(pattern("a*[b]\\\"é?c"), "*\"a*b*c\"*");
-        assert_eq!(pattern("?"), "*\"*\"*");
-    }
-
-    #[test]
-    fn only_the_job_itself_is_the_one() {
-        let wanted = Wanted { jids: HashSet::from(["x1"]) };
-        assert!(wanted.is(br#"{"class":"A", "jid" : "x1"}"#));
-        for other in
-            [&br#"{"jid":"x2","args":["x1"]}"#[..], br#"{"jid":"x12"}"#, b"x1", b"", b"\xff"]
-        {
-            assert!(!wanted.is(other));
-        }
-        let odd = Wanted { jids: HashSet::from(["\u{e9}"]) };
-        assert!(odd.is(br#"{"jid":"\u00e9"}"#) && odd.is("{\"jid\":\"é\"}".as_bytes()));
-        let both = Wanted { jids: HashSet::from(["a", "b"]) };
-        assert!(both.is(br#"{"jid":"b"}"#) && !both.is(br#"{"jid":"c"}"#));
+    fn one_that_moves_is_in_the_later_place() {
+        let mut search = Search::default();
+        let queue = |ahead| Place::Queue { name: "q".into(), ahead };
+        let set = Place::Set { set: Set::Dead, at: 1.0 };
+        let held =
+            Place::Process { identity: "a".into(), alive: true, queue: "q".into(), since: None };
+        search.add(queue(7), b"{}".to_vec());
+        search.add(queue(6), b"{}".to_vec());
+        assert_eq!(search.found.iter().map(|it| &it.place).collect::<Vec<_>>(), [&queue(6)]);
+        search.add(held.clone(), b"{}".to_vec());
+        search.add(set.clone(), b"{\"a\":1}".to_vec());
+        assert_eq!(search.found.iter().map(|it| &it.place).collect::<Vec<_>>(), [&held, &set]);
     }
 }

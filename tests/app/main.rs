@@ -15,6 +15,7 @@
 //! | `supervision` | what systemd hears of them |
 //! | `webhook` | deliveries, and targets that are refused |
 //! | `jobs` | the program `jobs`: what it sees, stops and marks |
+//! | `usage` | its help, bad usage, no Redis |
 //! | `cancel` | `jobs cancel` |
 //! | `look` | `jobs stats`, `queues`, `busy`, `processes`, `retries`, `scheduled`, `dead` |
 //! | `why` | `jobs why` |
@@ -44,5 +45,6 @@ mod supervision;
 mod support;
 mod trace;
 mod upload;
+mod usage;
 mod webhook;
 mod why;

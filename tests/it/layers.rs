@@ -74,6 +74,7 @@ const GROUND_UP: &[&str] = &[
     "fleet",
     "sets",
     "queue_list",
+    "wanted",
     "search",
     "holds",
     "whereabouts",
