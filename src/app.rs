@@ -21,7 +21,11 @@ impl App {
     /// Returns at once: the connection to Redis is made in the background, and made again whenever
     /// it is lost.
     pub fn new(config: &Config) -> anyhow::Result<App> {
-        let redis = Redis::connect(config.redis.clone());
+        App::over(Redis::connect(config.redis.clone()), config)
+    }
+
+    /// The same on a connection that there is already.
+    pub fn over(redis: Redis, config: &Config) -> anyhow::Result<App> {
         let webhooks = Webhooks::new(config.webhook_key.clone(), config.webhook_allow_private)?;
         let jobs = Client::new(redis.clone()).middleware(trace::enqueue);
         Ok(App { jobs, redis, webhooks })

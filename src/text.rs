@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::DateTime;
+
 /// No name that is shown is longer: whoever can push a job chose it.
 const LONGEST: usize = 100;
 
@@ -19,6 +21,25 @@ pub fn plain(name: &str) -> String {
 /// `1h 30m`, in whole seconds.
 pub fn lasting(seconds: u64) -> String {
     humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
+/// About so long: `3d 4h`, `12m 5s`, in a table.
+pub fn about(seconds: f64) -> String {
+    let mut rest = seconds.max(0.0) as u64;
+    let mut words = Vec::new();
+    for (unit, name) in [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")] {
+        if rest >= unit && words.len() < 2 {
+            words.push(format!("{}{name}", rest / unit));
+        }
+        rest %= unit;
+    }
+    if words.is_empty() { "0s".to_owned() } else { words.join(" ") }
+}
+
+/// A point in time, from epoch seconds.
+pub fn at(seconds: f64) -> String {
+    let time = DateTime::from_timestamp(seconds as i64, 0);
+    time.map_or_else(|| "?".to_owned(), |time| time.format("%Y-%m-%d %H:%M:%SZ").to_string())
 }
 
 /// `30m`, `1h30m` or bare seconds.
@@ -50,5 +71,16 @@ mod tests {
             assert!(duration(text).is_err(), "{text}");
         }
         assert_eq!(lasting(5_402), "1h 30m 2s");
+        for (seconds, text) in [
+            (-1.0, "0s"),
+            (59.9, "59s"),
+            (5_402.0, "1h 30m"),
+            (3_605.0, "1h 5s"),
+            (1e8, "1157d 9h"),
+        ] {
+            assert_eq!(about(seconds), text);
+        }
+        assert_eq!(at(1_700_000_000.5), "2023-11-14 22:13:20Z");
+        assert_eq!((at(f64::INFINITY), about(f64::INFINITY).is_empty()), ("?".into(), false));
     }
 }

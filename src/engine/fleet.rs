@@ -3,9 +3,11 @@
 //! The keys are shared with Sidekiq and whoever else writes its format, so nothing is taken for
 //! granted: what cannot be read is left out and counted.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
-use redis::{FromRedisValue, Pipeline, RedisResult, pipe};
+use redis::{FromRedisValue, Pipeline, RedisResult, Value, from_redis_value, pipe};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::clock::moment;
 use super::keys;
@@ -28,7 +30,7 @@ pub struct Processes {
 }
 
 /// A live worker process.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Process {
     /// `HOST:PID:NONCE`.
     pub identity: String,
@@ -38,6 +40,18 @@ pub struct Process {
     pub embedded: bool,
     /// Takes no new job.
     pub quiet: bool,
+    /// The queues that it takes jobs from, by its own word: of ours the first hundred.
+    pub queues: Vec<String>,
+    /// How many jobs it may run at once.
+    pub concurrency: usize,
+    /// How many it runs, as of its last heartbeat.
+    pub busy: usize,
+    /// Its memory in KiB; 0 where it does not say.
+    pub rss_kib: u64,
+    /// Since when it runs, in epoch seconds.
+    pub started_at: Option<f64>,
+    /// When it was last heard of, in epoch seconds.
+    pub beat: Option<f64>,
     /// What it runs, oldest first, as of its last heartbeat.
     pub running: Vec<Running>,
 }
@@ -60,18 +74,27 @@ pub struct Running {
 pub async fn processes(redis: &Redis) -> RedisResult<Processes> {
     let mut first = pipe();
     first.cmd("TIME").cmd("SMEMBERS").arg(keys::PROCESSES).cmd("SMEMBERS").arg(keys::OWNERS);
-    type First = ((f64, f64), Vec<Vec<u8>>, HashSet<Vec<u8>>);
-    let ((seconds, micros), members, owners): First = redis.pipe(&first).await?;
+    let mut replies = lenient::<Value>(redis, &mut first).await?.into_iter();
+    let mut next = || replies.next().and_then(Result::ok).unwrap_or(Value::Nil);
+    let [time, members, owners] = [next(), next(), next()];
+    let (seconds, micros): (f64, f64) = from_redis_value(time)?;
+    let strange = usize::from(members == Value::Nil) + usize::from(owners == Value::Nil);
+    let members: Vec<Vec<u8>> = from_redis_value(members).unwrap_or_default();
+    let owners: HashSet<Vec<u8>> = from_redis_value(owners).unwrap_or_default();
     let names = members.iter().filter_map(|name| String::from_utf8(name.clone()).ok());
     let mut identities: Vec<String> = names.collect();
     identities.sort();
-    let unreadable = members.len() - identities.len();
+    let unreadable = members.len() - identities.len() + strange;
     let mut found = Processes { now: seconds + micros / 1e6, all: Vec::new(), unreadable };
     for identities in identities.chunks(AT_ONCE) {
         look(redis, identities, &owners, &mut found).await?;
     }
     Ok(found)
 }
+
+/// The fields of a heartbeat record, and what stands in them.
+const FIELDS: [&str; 6] = ["info", "quiet", "busy", "concurrency", "beat", "rss"];
+type Record = [Option<Vec<u8>>; FIELDS.len()];
 
 /// Adds what is known of these processes.
 async fn look(
@@ -82,21 +105,17 @@ async fn look(
 ) -> RedisResult<()> {
     let mut records = pipe();
     for identity in identities {
-        records.cmd("HMGET").arg(identity).arg(&["info", "quiet", "busy"]);
+        records.cmd("HMGET").arg(identity).arg(&FIELDS);
     }
-    type Record = (Option<Vec<u8>>, Option<String>, Option<String>);
     let records: Vec<RedisResult<Record>> = lenient(redis, &mut records).await?;
     let mut alive = Vec::new();
     for (identity, record) in identities.iter().zip(records) {
         match record {
-            Ok((None, ..)) => {} // gone
-            Ok((Some(info), quiet, busy)) => {
-                let info = Payload::parse(&info).ok();
-                let embedded = info.and_then(|info| info.get("embedded")).unwrap_or(false);
-                let quiet = quiet.as_deref() == Some("true");
-                let (ours, identity) = (owners.contains(identity.as_bytes()), identity.clone());
-                let process = Process { identity, ours, embedded, quiet, running: Vec::new() };
-                alive.push((process, busy.as_deref() != Some("0")));
+            Ok(record) if record[0].is_none() => {} // gone
+            Ok(record) => {
+                let ours = owners.contains(identity.as_bytes());
+                let idle = record[2].as_deref() == Some(b"0");
+                alive.push((process(identity, ours, &record), !idle));
             }
             Err(_) => found.unreadable += 1,
         }
@@ -109,6 +128,49 @@ async fn look(
     alive.sort_by(|(one, _), (other, _)| one.identity.cmp(&other.identity));
     found.all.extend(alive.into_iter().map(|(process, _)| process));
     Ok(())
+}
+
+fn process(
+    identity: &str,
+    ours: bool,
+    [info, quiet, busy, concurrency, beat, rss]: &Record,
+) -> Process {
+    let text = |value: &Option<Vec<u8>>| String::from_utf8(value.clone()?).ok();
+    let number = |value| text(value).and_then(|text| text.parse::<f64>().ok());
+    let info = Payload::parse(info.as_deref().unwrap_or_default());
+    let info = info.unwrap_or_else(|_| Payload { fields: Vec::new() });
+    // newer Sidekiqs write it beside the others, older ones among them
+    let concurrency = number(concurrency).or_else(|| info.get("concurrency")).unwrap_or(0.0);
+    Process {
+        identity: identity.to_owned(),
+        ours,
+        embedded: info.get("embedded").unwrap_or(false),
+        quiet: text(quiet).as_deref() == Some("true"),
+        queues: queues(&info),
+        concurrency: concurrency as usize,
+        busy: number(busy).unwrap_or(0.0) as usize,
+        rss_kib: number(rss).unwrap_or(0.0) as u64,
+        started_at: info.raw("started_at").and_then(moment),
+        beat: number(beat).filter(|beat| beat.is_finite()),
+        running: Vec::new(),
+    }
+}
+
+/// Which queues a process names; Sidekiq is to drop the plain list in favour of its capsules.
+fn queues(info: &Payload) -> Vec<String> {
+    #[derive(Deserialize)]
+    struct Capsule {
+        weights: BTreeMap<String, IgnoredAny>,
+    }
+    let named = info.get::<Vec<String>>("queues").map(|mut names| {
+        let mut seen = HashSet::new();
+        names.retain(|name| seen.insert(name.clone())); // an old Sidekiq repeats them by weight
+        names
+    });
+    let capsules = || info.get::<BTreeMap<String, Capsule>>("capsules");
+    let weighed =
+        || Some(capsules()?.into_values().flat_map(|it| it.weights.into_keys()).collect());
+    named.or_else(weighed).unwrap_or_default()
 }
 
 /// Reads what these processes run from the hashes under this name.

@@ -2,7 +2,7 @@
 //! a second, a minute or an hour, over all processes. Pure: what is asked for, and when it is
 //! worth while to ask again. `lua/limits.lua` decides.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::str::FromStr;
 
@@ -123,12 +123,34 @@ impl QueueLimits {
     }
 }
 
+impl Rate {
+    /// The time in seconds within which so many may start.
+    pub(crate) fn span(&self) -> f64 {
+        f64::from(self.unit.hundredth()) / 10.0
+    }
+
+    /// Where they are counted. Each unit has counts of its own: in a deploy that changes it, both
+    /// are kept to.
+    pub(crate) fn key(&self, queue: &str) -> String {
+        keys::starts(self.unit.letter(), queue)
+    }
+
+    /// How many of these starts count at this moment, as the script reckons.
+    pub(crate) fn used(&self, starts: &BTreeMap<String, u32>, now: f64) -> u32 {
+        let bucket = (now * 1e3 / f64::from(self.unit.hundredth())).floor();
+        let counts = |(at, count): (&String, &u32)| {
+            let at: f64 = at.parse().ok()?;
+            ((bucket - at).abs() <= 100.0).then_some(*count)
+        };
+        starts.iter().filter_map(counts).fold(0, u32::saturating_add)
+    }
+}
+
 impl Limit {
     /// As the script wants to be told of them; '' is no limit.
     pub(crate) fn words(&self, queue: &str) -> [String; 5] {
         let number = |number: Option<u32>| number.map_or(String::new(), |n| n.to_string());
-        // each unit has counts of its own: in a deploy that changes it, both are kept to
-        let starts = self.starts.map(|rate| keys::starts(rate.unit.letter(), queue));
+        let starts = self.starts.map(|rate| rate.key(queue));
         let (most, width) = self.starts.map(|rate| (rate.most, rate.unit.hundredth())).unzip();
         let (running, starts) = (keys::running(queue), starts.unwrap_or_default());
         [number(self.running), running, number(most), starts, number(width)]
@@ -257,6 +279,16 @@ mod tests {
             let Ok(limits) = text.parse::<QueueLimits>() else { return };
             assert_eq!(limits.to_string().parse(), Ok(limits), "{text:?}");
         });
+    }
+
+    #[test]
+    fn starts_count_for_a_hundred_hundredths() {
+        let rate = Rate { most: 5, unit: Unit::Second };
+        let starts: [(&str, u32); 5] = [("100", 1), ("150", 2), ("200", 4), ("99", 8), ("x", 16)];
+        let starts = starts.map(|(at, count)| (at.to_owned(), count)).into();
+        assert_eq!(rate.used(&starts, 2.005), 7);
+        assert_eq!(rate.used(&starts, 2.505), 6);
+        assert_eq!(rate.used(&starts, 9.0), 0);
     }
 
     #[test]

@@ -18,7 +18,7 @@
 //! |---|---|
 //! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `head` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `patterns` `queues` `limits` `options` `tls` `server` `slots` `schedule` `scripts` (`lua/`) `metrics` `counters` `backtrace` `retry` `failed` `status` `field` `delivery` `inflight` `tracker` `address` `gauge` `wakes` `serving` `taken` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
-//! | what authors of jobs see | `iteration` `run` `context` `middleware` `job` `batch` `pushing` `recorded` `pushes` `client` `backlog` `buffered` `notice` `fleet` `steer` `inspect` |
+//! | what authors of jobs see | `iteration` `run` `context` `middleware` `job` `batch` `pushing` `recorded` `pushes` `client` `backlog` `buffered` `notice` `entry` `fleet` `sets` `queue_list` `wanted` `search` `holds` `whereabouts` `figures` `edits` `steer` `inspect` |
 //! | what tests of theirs use | `trial` `private_redis` `testing` |
 //! | one verb each | `suspects` `finish` `fetch` `track` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron_line` `crontab` `cron` |
 //! | one job; all of them; the process | `registry` `outcome` `judge` `processor` `intake` `parts` `idle` `worker` |
@@ -41,20 +41,24 @@ mod cron;
 mod cron_line;
 mod crontab;
 mod delivery;
+mod edits;
 mod endings;
 mod enqueue_error;
 mod enqueued;
+mod entry;
 mod errors;
 mod failed;
 mod fate;
 mod fetch;
 mod field;
+mod figures;
 mod finish;
 mod fleet;
 mod gauge;
 mod giveback;
 mod head;
 mod heartbeat;
+mod holds;
 mod idle;
 mod inflight;
 pub mod inspect;
@@ -86,6 +90,7 @@ mod process;
 mod processor;
 mod pushes;
 mod pushing;
+mod queue_list;
 mod queues;
 mod readable;
 mod reaper;
@@ -99,9 +104,11 @@ mod retry;
 mod run;
 mod schedule;
 mod scripts;
+mod search;
 mod server;
 mod serving;
 mod session;
+mod sets;
 mod signals;
 mod slots;
 mod status;
@@ -115,7 +122,9 @@ mod track;
 mod tracker;
 mod trial;
 mod wakes;
+mod wanted;
 mod watchdog;
+mod whereabouts;
 mod worker;
 
 pub use backlog::{BufferLimits, Pushed};

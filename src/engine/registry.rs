@@ -11,9 +11,10 @@ use futures_util::future::BoxFuture;
 use super::active_job;
 use super::context::JobContext;
 use super::cron_line::CronLine;
+use super::enqueue_error::EnqueueError;
 use super::failed::Failed;
 use super::head::Head;
-use super::invalid::check;
+use super::invalid::{Invalid, check};
 use super::job::{Job, decode};
 use super::metrics::Tally;
 use super::payload::Payload;
@@ -49,8 +50,10 @@ pub(crate) struct Handler {
     pub(crate) tally: Arc<Tally>,
     pub(crate) start: Arc<Start>,
     on_death: Box<OnDeath>,
+    compose: Box<Compose>,
 }
 
+type Compose = dyn Fn(&str) -> Result<Payload, EnqueueError> + Send + Sync;
 type OnDeath = dyn Fn(&str, &Failed) -> Option<Payload> + Send + Sync;
 pub(crate) type Start =
     dyn Fn(Arc<Run>, &str) -> Result<Performing, serde_json::Error> + Send + Sync;
@@ -83,6 +86,10 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
             tally: Arc::default(),
             start: Arc::new(start),
             on_death: Box::new(on_death),
+            compose: Box::new(|args| {
+                let unfit = |error: serde_json::Error| Invalid::Encoding(error.to_string());
+                Payload::of(&decode::<J>(args).map_err(unfit)?)
+            }),
         };
         let twice = self.handlers.by_class.insert(J::CLASS, handler).is_some();
         assert!(!twice, "two jobs are registered for the class {:?}", J::CLASS);
@@ -112,6 +119,21 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
         assert!(!twice, "two cron lines are named {name:?}");
         self.lines.push(line);
         self
+    }
+
+    /// The payload of a job by the name of its class, with all that its type says of queue,
+    /// retries, uniqueness: for tools that people use. `args` is a JSON array, the fields in their
+    /// order or one object with them. `None`: there is no such class in this list.
+    pub fn payload(&self, class: &str, args: &str) -> Option<Result<Payload, EnqueueError>> {
+        Some((self.handlers.get(class)?.compose)(args))
+    }
+
+    /// The queues that the jobs of this list are pushed to.
+    pub fn queues(&self) -> Vec<String> {
+        let mut queues: Vec<String> = self.handlers.queues().collect();
+        queues.sort();
+        queues.dedup();
+        queues
     }
 
     pub(crate) fn into_parts(self) -> (Handlers, Vec<CronLine>) {

@@ -36,6 +36,11 @@ impl Rescues {
         fresh.then(|| Rescues { count, since, accused: words.next().map(str::to_owned) })
     }
 
+    /// How many a record tells of.
+    pub(crate) fn count_of(record: &str, now: f64) -> u32 {
+        Rescues::parse(record, now).map_or(0, |rescues| rescues.count)
+    }
+
     /// The record with an accusation, for a job whose next rescue would be the one too many.
     pub(crate) fn accusing(record: &str, now: f64, owner: &str, field: Field) -> Option<Rescues> {
         let known = Rescues::parse(record, now).filter(Rescues::last_chance)?;

@@ -29,4 +29,5 @@ scripts! {
     CRON_REMOVE = "cron_remove";
     PUSH = "push";
     TRACK = "track";
+    EDIT = "edit";
 }

@@ -19,9 +19,18 @@ pub struct Cancelled {
 
 /// Tells processes to stop, as Sidekiq's API does. They take the command at their next look.
 pub async fn stop(redis: &Redis, identities: &[&str]) -> RedisResult<()> {
+    command(redis, identities, "TERM").await
+}
+
+/// Tells processes to take no new jobs, as Sidekiq's API does. There is no way back but a restart.
+pub async fn quiet(redis: &Redis, identities: &[&str]) -> RedisResult<()> {
+    command(redis, identities, "TSTP").await
+}
+
+async fn command(redis: &Redis, identities: &[&str], word: &str) -> RedisResult<()> {
     let mut commands = pipe();
     for key in identities.iter().map(|identity| keys::signals(identity)) {
-        commands.cmd("LPUSH").arg(&key).arg("TERM");
+        commands.cmd("LPUSH").arg(&key).arg(word);
         commands.cmd("EXPIRE").arg(&key).arg(keys::SIGNALS_TTL.as_secs());
     }
     redis.pipe(&commands).await

@@ -30,69 +30,8 @@ fn seen(redis: &Redis) -> Value {
     serde_json::from_str(&check(redis, &["30m", "--json"]).0).unwrap()
 }
 
-fn now() -> u64 {
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
-}
-
-#[test]
-fn help_teaches_and_bad_usage_is_2() {
-    let redis = Redis::absent();
-    for (words, code, says) in [
-        (&["--help"][..], 0, "jobs check --max-runtime 1h --stop"),
-        (&["check", "--help"], 0, "Exit codes:"),
-        (&["cancel", "--help"], 0, "Exit codes:"),
-        (&["mark", "--help"], 0, "|| true"),
-        (&["pause", "--help"], 0, "jobs pause imports"),
-        (&["resume", "--help"], 0, "jobs resume imports"),
-        (&["--version"], 0, env!("CARGO_PKG_VERSION")),
-        (&[], 2, "Usage"),
-        (&["chekc"], 2, "chekc"),
-        (&["cancel"], 2, "JID"),
-        (&["cancel", ""], 2, "JID"),
-        (&["check"], 2, "--max-runtime"),
-        (&["check", "--max-runtime", "soon"], 2, "30m, 90s, 1h30m"),
-        (&["check", "--max-runtime", "0"], 2, "above zero"),
-        (&["mark"], 2, "LABEL"),
-        (&["pause"], 2, "QUEUE"),
-        (&["pause", ""], 2, "QUEUE"),
-        (&["resume"], 2, "QUEUE"),
-        (&["mark", " "], 2, "LABEL"),
-    ] {
-        let output = jobs(&redis, words, &[]);
-        assert_eq!(output.status.code(), Some(code), "{words:?}");
-        let said = text(&[output.stdout, output.stderr].concat());
-        assert!(said.contains(says), "{words:?}: {said}");
-    }
-}
-
-#[test]
-fn a_redis_that_is_not_there_is_one_line_and_1() {
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    let silent = format!("redis://:s3cret@{}", silent.local_addr().unwrap());
-    let other = TcpListener::bind("127.0.0.1:0").unwrap();
-    let another = format!("redis://:s3cret@{}", other.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for mut socket in other.incoming().flatten() {
-            let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
-        }
-    });
-    let absent = Redis::absent();
-    let nowhere = absent.url();
-    for url in [&silent, &nowhere, &another, "http://:s3cret@h"] {
-        for words in
-            [&["check", "--max-runtime", "1m", "--stop"][..], &["mark", "v1"], &["pause", "q"]]
-        {
-            let output = jobs(&absent, words, &[("REDIS_URL", url), ("RUST_LOG", "trace")]);
-            let line = text(&output.stderr);
-            assert_eq!(output.status.code(), Some(1), "{words:?}: {line}");
-            assert!(line.starts_with("jobs: Redis") || line.starts_with("jobs: REDIS"), "{line}");
-            assert!(line.lines().count() == 1 && !line.contains("s3cret"), "{line}");
-            assert!(*url != *silent || line.contains("no answer in time"), "{line}");
-            let place = url.rsplit(['@', ':']).next().unwrap().trim_start_matches("//");
-            assert!(url.starts_with("http") || line.contains(place), "{line} names no {place}");
-            assert!(output.stdout.is_empty(), "{:?}", output.stdout);
-        }
-    }
 }
 
 /// A process as Sidekiq writes it, with one job since a day under each of these names.
@@ -237,7 +176,7 @@ fn cron_hears_only_of_what_is_wrong() {
 }
 
 /// A receiver that takes webhooks; those to `/hang` get no answer. Gives path and body.
-fn receiver() -> (u16, Receiver<(String, String)>) {
+pub fn receiver() -> (u16, Receiver<(String, String)>) {
     use std::io::{BufRead, BufReader, Read};
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();

@@ -15,17 +15,25 @@
 //! | `supervision` | what systemd hears of them |
 //! | `webhook` | deliveries, and targets that are refused |
 //! | `jobs` | the program `jobs`: what it sees, stops and marks |
+//! | `usage` | its help, bad usage, no Redis |
 //! | `cancel` | `jobs cancel` |
+//! | `look` | `jobs stats`, `queues`, `busy`, `processes`, `retries`, `scheduled`, `dead` |
+//! | `why` | `jobs why` |
+//! | `edits` | `jobs retry`, `kill`, `delete` |
+//! | `enqueue` | `jobs enqueue`, `quiet`, `stop` |
 //! | `readme` | the README's first job, done as it says |
 //! | `http`, `support` | a small HTTP client, private servers |
 
 mod boot;
 mod cancel;
+mod edits;
 mod embedded;
+mod enqueue;
 mod guard;
 mod http;
 mod import;
 mod jobs;
+mod look;
 #[path = "../it/notify.rs"]
 mod notify;
 mod ops;
@@ -37,4 +45,6 @@ mod supervision;
 mod support;
 mod trace;
 mod upload;
+mod usage;
 mod webhook;
+mod why;

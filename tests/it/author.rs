@@ -228,3 +228,35 @@ async fn whoever_reports_errors_hears_of_every_failure() {
     assert_eq!(lines.len(), 2 * expected.len() + 1, "{lines:?}");
     assert!(lines.contains(&"no luck".to_owned()) && lines.contains(&"torn".to_owned()));
 }
+
+#[tokio::test]
+async fn a_job_by_the_name_of_its_class() {
+    #[derive(serde::Serialize, serde::Deserialize)]
+    struct Sum {
+        of: Vec<u32>,
+    }
+    impl roustabout::engine::Job for Sum {
+        type App = Diary;
+        const CLASS: &'static str = "Sum";
+        const QUEUE: &'static str = "sums";
+        const RETRY: Retry = Retry::Times(3);
+        const UNIQUE_FOR: Option<Duration> = Some(Duration::from_secs(60));
+
+        async fn perform(self, _cx: roustabout::engine::JobContext<Diary>) -> anyhow::Result<()> {
+            Ok(())
+        }
+    }
+    let registry = Registry::new(Diary::default()).job::<Sum>();
+    assert_eq!(registry.queues(), ["sums"]);
+    for args in [r#"[{"of":[1,2]}]"#, "[[1,2]]"] {
+        let named = registry.payload("Sum", args).unwrap().unwrap();
+        let typed = Payload::of(&Sum { of: vec![1, 2] }).unwrap();
+        for field in ["queue", "class", "args", "retry", "unique_key", "unique_ttl"] {
+            let value = |payload: &Payload| payload.get::<serde_json::Value>(field);
+            assert_eq!(value(&named), value(&typed), "{field}");
+            assert!(value(&named).is_some(), "{field}");
+        }
+    }
+    assert!(matches!(registry.payload("Sum", "[]"), Some(Err(EnqueueError::Invalid(_)))));
+    assert!(registry.payload("Other", "[]").is_none());
+}

@@ -1,0 +1,286 @@
+//! What people do with jobs that wait: try them again, bury them, delete them. Each in one step, so
+//! that a job is never in between, and only where it was found.
+
+use redis::{RedisResult, Value};
+
+use super::jid::known_as;
+use super::keys;
+use super::payload::Payload;
+use super::placed::Placed;
+use super::redis::Redis;
+use super::scripts;
+use super::search::{Found, Place};
+use super::sets::{Set, Walk, list};
+use super::status::State;
+use super::ties::Ties;
+
+/// What is to be done with a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// It goes to its queue at once. One that has failed has one failure less, as when Sidekiq's
+    /// API retries it.
+    Retry,
+    /// It goes to the dead set, as it is.
+    Kill,
+    /// It is gone for good.
+    Delete,
+}
+
+/// What became of that.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It is done.
+    Done,
+    /// It is not where it was any more.
+    Gone,
+    /// It is there already: in its queue, in the dead set.
+    Already,
+    /// It runs, and is not touched.
+    Runs,
+    /// Another job of the same kind, of which one at a time is enough, waits or runs: its jid.
+    Locked(String),
+    /// What is there is no job, which could be run.
+    NoJob,
+    /// Redis refuses it; with its words.
+    Refused(String),
+}
+
+/// What became of many.
+#[derive(Clone, Debug, Default)]
+pub struct Edited {
+    /// How many it is done with.
+    pub done: usize,
+    /// Those that were left as they are, the first of them, with their jids …
+    pub left: Vec<(String, Outcome)>,
+    /// … and how many there are.
+    pub left_in_all: usize,
+    /// How many jobs the dead set had to let go, being full.
+    pub trimmed: usize,
+}
+
+/// So many of those that were left are told.
+const TOLD: usize = 20;
+/// Jobs to a script.
+const SLICE: usize = 200;
+
+/// Does it with a job where it was found.
+pub async fn edit(redis: &Redis, edit: Edit, found: &Found) -> RedisResult<(Outcome, usize)> {
+    let (source, set) = match &found.place {
+        Place::Queue { name, .. } => (keys::queue(name), None),
+        Place::Set { set, .. } => (set.key().to_owned(), Some(*set)),
+        Place::Process { .. } => return Ok((Outcome::Runs, 0)),
+    };
+    let planned = plan(edit, set, &found.raw, redis.now());
+    let (mut outcomes, trimmed) = carry_out(redis, &source, set, vec![planned]).await?;
+    Ok((outcomes.pop().unwrap_or(Outcome::Gone), trimmed))
+}
+
+/// Does it with all jobs that are in a set by now, and tells how far it is: of how many.
+pub async fn edit_all(
+    redis: &Redis,
+    edit: Edit,
+    set: Set,
+    mut progress: impl FnMut(usize, usize),
+) -> RedisResult<Edited> {
+    let (before, mut all) = (list(redis, set, 0).await?, Edited::default());
+    let mut walk = Walk::through(set, None);
+    while let Some(page) = walk.next(redis).await? {
+        // what has come back in the meantime, because it failed again, is not done twice
+        let since = |at: f64| set == Set::Dead && at > before.now;
+        let page: Vec<Vec<u8>> =
+            page.into_iter().filter(|(_, at)| !since(*at)).map(|(raw, _)| raw).collect();
+        for slice in page.chunks(SLICE) {
+            let plans = slice.iter().map(|raw| plan(edit, Some(set), raw, redis.now())).collect();
+            let (outcomes, trimmed) = carry_out(redis, set.key(), Some(set), plans).await?;
+            all.trimmed += trimmed;
+            for (raw, outcome) in slice.iter().zip(outcomes) {
+                all.note(raw, outcome);
+            }
+            progress(all.done + all.left_in_all, before.total);
+        }
+    }
+    Ok(all)
+}
+
+impl Edited {
+    fn note(&mut self, raw: &[u8], outcome: Outcome) {
+        match outcome {
+            Outcome::Done => self.done += 1,
+            Outcome::Gone => {} // a walk may come by twice
+            other => {
+                self.left_in_all += 1;
+                if self.left.len() < TOLD {
+                    self.left.push((super::entry::Entry::of(raw).jid, other));
+                }
+            }
+        }
+    }
+}
+
+/// What the script is told of a job.
+#[derive(Debug, PartialEq)]
+struct Move {
+    member: Vec<u8>,
+    /// What it becomes; empty: it is deleted.
+    payload: Vec<u8>,
+    /// Where that goes; empty: to the dead set.
+    queue: String,
+    jid: String,
+    ties: Ties,
+    /// It takes its lock, for so many seconds; otherwise it gives that back.
+    take: Option<u64>,
+    /// Those who ask for its status hear of it.
+    state: Option<State>,
+}
+
+fn plan(edit: Edit, set: Option<Set>, raw: &[u8], now: f64) -> Result<Move, Outcome> {
+    match (edit, set) {
+        (Edit::Retry, None) | (Edit::Kill, Some(Set::Dead)) => Err(Outcome::Already),
+        (Edit::Retry, Some(set)) => again(set, raw, now).ok_or(Outcome::NoJob),
+        (Edit::Kill | Edit::Delete, _) => {
+            let payload = Payload::parse(raw).ok();
+            Ok(Move {
+                member: raw.to_vec(),
+                payload: if edit == Edit::Kill { raw.to_vec() } else { Vec::new() },
+                queue: String::new(),
+                jid: payload.as_ref().map(Payload::jid).unwrap_or_default(),
+                ties: payload.as_ref().map(Ties::of_payload).unwrap_or_default(),
+                take: None,
+                state: (set != Some(Set::Dead)).then_some(State::Dead),
+            })
+        }
+    }
+}
+
+/// As Sidekiq's API pushes it again.
+fn again(set: Set, raw: &[u8], now: f64) -> Option<Move> {
+    let mut payload = Payload::parse(raw).ok()?;
+    let failures = payload.get::<i64>("retry_count").filter(|_| set != Set::Scheduled);
+    if let Some(failures) = failures {
+        payload.set("retry_count", failures.saturating_sub(1));
+    }
+    if payload.get::<String>("queue").is_none_or(|queue| queue.is_empty()) {
+        payload.set("queue", "default");
+    }
+    payload.remove("at");
+    let (jid, ties) = (payload.jid(), Ties::of_payload(&payload));
+    let placed = Placed::of(payload, now);
+    // a dead one has given its lock back, the others have it
+    let take = placed.tied.filter(|_| set == Set::Dead && ties.lock.is_some());
+    Some(Move {
+        member: raw.to_vec(),
+        payload: placed.bytes,
+        queue: placed.queue,
+        jid,
+        // … and keep it
+        ties: Ties { lock: ties.lock.filter(|_| set == Set::Dead), ..ties },
+        take: take.map(|tied| tied.lock_for),
+        state: Some(State::Queued),
+    })
+}
+
+/// The outcomes in their order, and how many jobs the dead set had to let go.
+async fn carry_out(
+    redis: &Redis,
+    source: &str,
+    set: Option<Set>,
+    plans: Vec<Result<Move, Outcome>>,
+) -> RedisResult<(Vec<Outcome>, usize)> {
+    let moves: Vec<&Move> = plans.iter().filter_map(|plan| plan.as_ref().ok()).collect();
+    let mut answers = Vec::new();
+    let mut trimmed = 0;
+    if !moves.is_empty() {
+        let now = redis.now();
+        let mut script = scripts::EDIT.prepare_invoke();
+        script.arg(if set.is_some() { "ZREM" } else { "LREM" }).arg(source);
+        script.arg(keys::QUEUES).arg(keys::QUEUE_PREFIX).arg(keys::DEAD).arg(now);
+        script.arg(now - keys::DEAD_TTL.as_secs_f64()).arg(-keys::DEAD_MAX).arg(keys::COUNTERS);
+        moves.iter().for_each(|it| add(&mut script, it));
+        let ran = redis.connection().await?.run::<Vec<Value>>(&script).await;
+        let queues = moves.iter().map(|it| &it.queue).filter(|queue| !queue.is_empty());
+        queues.for_each(|queue| redis.wakes().pushed(queue));
+        answers = ran?;
+        trimmed = redis::from_redis_value(answers.remove(0)).unwrap_or(0);
+    }
+    let mut answers = answers.into_iter().map(outcome);
+    let each = plans.into_iter().map(|plan| match plan {
+        Ok(_) => answers.next().unwrap_or(Outcome::Gone),
+        Err(outcome) => outcome,
+    });
+    Ok((each.collect(), trimmed))
+}
+
+fn add(script: &mut redis::ScriptInvocation<'_>, it: &Move) {
+    let lock = it.ties.lock.as_ref().map_or(String::new(), |name| keys::lock(name));
+    let take = it.take.map_or(String::new(), |seconds| seconds.to_string());
+    script.arg(&it.member).arg(&it.payload).arg(&it.queue).arg(lock).arg(take).arg(&it.jid);
+    let status = it.ties.status_for.zip(it.state);
+    let (kept_for, state) = status.unwrap_or((0, State::Dead));
+    let key = status.map_or(String::new(), |_| keys::status(&known_as(&it.member, Some(&it.jid))));
+    script.arg(key).arg(kept_for).arg(state.as_str());
+}
+
+fn outcome(answer: Value) -> Outcome {
+    let text = |value| redis::from_redis_value::<String>(value).unwrap_or_default();
+    match answer {
+        Value::Int(1) => Outcome::Done,
+        Value::Int(_) => Outcome::Gone,
+        Value::Array(mut holder) if !holder.is_empty() => Outcome::Locked(text(holder.remove(0))),
+        other => Outcome::Refused(text(other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retried(set: Set, raw: &str) -> Option<(String, Move)> {
+        let planned = plan(Edit::Retry, Some(set), raw.as_bytes(), 1_000.0).ok()?;
+        Some((String::from_utf8(planned.payload.clone()).unwrap(), planned))
+    }
+
+    #[test]
+    fn one_failure_less_and_all_else_as_it_was() {
+        let raw = r#"{"class":"A","args":[1.50,1180591620717411303424],"jid":"1","queue":"q","created_at":1,"x":{"b":1,"a":2},"retry_count":3}"#;
+        let (payload, planned) = retried(Set::Retries, raw).unwrap();
+        let expected =
+            raw.replace(r#""retry_count":3}"#, r#""retry_count":2,"enqueued_at":1000.0}"#);
+        assert_eq!((payload, &*planned.queue), (expected, "q"));
+        let (payload, _) = retried(Set::Dead, &raw.replace(":3}", ":0}")).unwrap();
+        assert!(payload.contains(r#""retry_count":-1"#), "as Ruby's API leaves it");
+        let (payload, _) = retried(Set::Scheduled, raw).unwrap();
+        assert!(payload.contains(r#""retry_count":3"#));
+        let (payload, planned) =
+            retried(Set::Dead, r#"{"at":9e9,"queue":7,"retry_count":"x"}"#).unwrap();
+        assert_eq!(&*planned.queue, "default");
+        assert!(
+            payload.contains(r#""retry_count":"x""#) && !payload.contains("\"at\""),
+            "{payload}"
+        );
+        assert!(retried(Set::Dead, "no job").is_none());
+    }
+
+    #[test]
+    fn only_a_dead_job_needs_its_lock_again() {
+        let raw = r#"{"jid":"1","unique_key":"k","unique_ttl":60,"status_for":9,"queue":"q"}"#;
+        let locks = |edit, set| {
+            let planned = plan(edit, set, raw.as_bytes(), 1_000.0).unwrap();
+            (planned.ties.lock.is_some(), planned.take, planned.state)
+        };
+        let (queued, dead) = (Some(State::Queued), Some(State::Dead));
+        assert_eq!(locks(Edit::Retry, Some(Set::Dead)), (true, Some(60), queued));
+        assert_eq!(locks(Edit::Retry, Some(Set::Retries)), (false, None, queued));
+        assert_eq!(locks(Edit::Kill, Some(Set::Retries)), (true, None, dead));
+        assert_eq!(locks(Edit::Delete, None), (true, None, dead));
+        assert_eq!(locks(Edit::Delete, Some(Set::Dead)), (true, None, None));
+    }
+
+    #[test]
+    fn what_is_there_already_stays() {
+        let refused = |edit, set| plan(edit, set, b"{}", 0.0).unwrap_err();
+        assert_eq!(refused(Edit::Retry, None), Outcome::Already);
+        assert_eq!(refused(Edit::Kill, Some(Set::Dead)), Outcome::Already);
+        let planned = plan(Edit::Kill, Some(Set::Retries), b"no job", 0.0).unwrap();
+        assert_eq!((&*planned.payload, &*planned.queue), (&b"no job"[..], ""));
+    }
+}
