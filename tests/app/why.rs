@@ -72,7 +72,7 @@ fn in_a_queue() {
     assert!(said.contains("at its limit: 2 in progress at once"), "{said}");
     assert!(words(&redis, "j0", &[]).contains("QUEUE_LIMITS here lacks"));
     let bucket = (now() / 36).to_string();
-    redis.ask::<()>(&["HSET", "roustabout:starts:q", &bucket, "5"]);
+    redis.ask::<()>(&["HSET", "roustabout:starts:h:q", &bucket, "5"]);
     let said = words(&redis, "j0", &[("QUEUE_LIMITS", "q:5/h")]);
     assert!(said.contains("at its limit: 5 starts in 1h"), "{said}");
 }
