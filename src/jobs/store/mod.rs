@@ -121,6 +121,8 @@ pub async fn load(app: &App, jid: &str) -> RedisResult<Option<Import>> {
     {
         return Ok(None);
     }
+    // first, so that of one which is done all there is to know of it is there
+    let status = app.jobs.status(jid).await?;
     let mut pipe = redis::pipe();
     pipe.cmd("HGETALL").arg(import_key(jid)).cmd("HGETALL").arg(rejected_key(jid));
     let (fields, rejected): (HashMap<String, String>, HashMap<u64, String>) =
@@ -128,7 +130,6 @@ pub async fn load(app: &App, jid: &str) -> RedisResult<Option<Import>> {
     if fields.is_empty() {
         return Ok(None);
     }
-    let status = app.jobs.status(jid).await?;
     let (processed, _) = status.as_ref().and_then(|status| status.progress).unwrap_or_default();
     let outcome = status.as_ref().and_then(Status::result::<Outcome>).unwrap_or_default();
     let mut rejected: Vec<Rejection> =
