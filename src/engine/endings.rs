@@ -9,8 +9,9 @@ use tokio::time::Instant;
 
 use super::delivery::Delivery;
 use super::errors::{breaks_connection, code, reason};
-use super::fate::{Words, beside, free};
+use super::fate::{beside, free};
 use super::retry::Fate;
+use super::scripts::Words;
 use super::status::Report;
 
 /// A refused ending is tried again this much later.

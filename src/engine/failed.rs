@@ -4,6 +4,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::active_job;
+use super::head::Head;
 use super::jid::known_as;
 use super::payload::Payload;
 use super::retry::Failure;
@@ -33,18 +35,16 @@ pub struct Failed {
 
 impl Failed {
     pub(crate) fn of(raw: &[u8], queue: &str, failure: &Failure, for_good: bool) -> Failed {
-        let payload = Payload::parse(raw).ok();
-        let text = |name: &str| payload.as_ref().and_then(|payload| payload.get::<String>(name));
-        let before = payload.as_ref().and_then(|payload| payload.get::<f64>("retry_count"));
+        let head = Head::parse(raw).unwrap_or_default();
         Failed {
-            class: text("wrapped").or_else(|| text("class")).unwrap_or_default(),
-            jid: known_as(raw, text("jid").as_deref()),
+            class: active_job::opened(&head).0.into_owned(),
+            jid: known_as(raw, head.jid.as_deref()),
             queue: queue.to_owned(),
-            failures: before.map_or(1, |before| (before + 2.0) as u32),
+            failures: head.failures().saturating_add(1),
             error_class: failure.class,
             error: failure.message.clone(),
             for_good,
-            payload,
+            payload: Payload::parse(raw).ok(),
         }
     }
 }

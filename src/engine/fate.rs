@@ -5,11 +5,9 @@ use super::field::Field;
 use super::keys;
 use super::placed::Placed;
 use super::retry::Fate;
+use super::scripts::Words;
 use super::status::{self, Report};
 use super::ties::Ties;
-
-/// The words of a command.
-pub(crate) type Words = Vec<Vec<u8>>;
 
 /// What Redis has to do beside the removal. The one that adds the job elsewhere comes last, or
 /// is followed only by what may be done twice, because a failure puts the delivery back.

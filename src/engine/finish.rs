@@ -254,14 +254,9 @@ pub(crate) fn removal(session: &Session, batch: &[Ending]) -> Cmd {
 
 /// What brings about any other end.
 pub(crate) fn settlement(session: &Session, ending: &Ending) -> ScriptInvocation<'static> {
-    let mut script = scripts::FINISH.prepare_invoke();
-    script.arg(&session.inflight_key).arg(ending.delivery.name());
-    script.arg(&session.anyway());
-    let now = session.redis.clock().now();
-    let musts = commands(&ending.delivery, &ending.fate, now);
-    script.arg(musts.len());
-    for command in musts.into_iter().chain(ending.beside(session.identity(), now)) {
-        script.arg(command.len()).arg(command);
-    }
-    script
+    let (delivery, now) = (&ending.delivery, session.redis.clock().now());
+    let musts = commands(delivery, &ending.fate, now);
+    let beside = ending.beside(session.identity(), now);
+    let place = (&*session.inflight_key, &*delivery.name());
+    scripts::finish(place, &session.anyway(), musts, beside)
 }

@@ -58,20 +58,20 @@ impl Judge {
                 None => self.failed(delivery, known, Failure::of(error)),
             },
             Outcome::Failure(failure) => self.failed(delivery, known, failure),
-            Outcome::Expired => self.expired(delivery),
+            Outcome::Expired => self.dropped(delivery, "expired", "expired before it could run"),
         }
     }
 
-    /// Too late to be of use, as its payload says.
-    fn expired(&self, delivery: &Delivery) -> Fate {
-        self.counters.event("expired", 1);
+    /// Not to be done any more, though nothing failed.
+    fn dropped(&self, delivery: &Delivery, counter: &'static str, why: &str) -> Fate {
+        self.counters.event(counter, 1);
         tracing::info!(
             job.class = delivery.class(),
             job.jid = delivery.jid(),
             queue = cut(&delivery.queue),
-            "expired before it could run: dropped"
+            "{why}: dropped"
         );
-        delivery.drafted(|draft| draft.failed("expired before it could run"));
+        delivery.drafted(|draft| draft.failed(why));
         Fate::Discard { traces: Some(delivery.jid().to_owned()), dead: true }
     }
 
@@ -127,15 +127,7 @@ impl Judge {
             }
             Stop::Cancelled => {
                 self.ran(known, false);
-                self.counters.event("cancelled", 1);
-                tracing::info!(
-                    job.class = delivery.class(),
-                    job.jid = delivery.jid(),
-                    queue = cut(&delivery.queue),
-                    "cancelled"
-                );
-                delivery.drafted(|draft| draft.failed("cancelled"));
-                Fate::Discard { traces: Some(delivery.jid().to_owned()), dead: true }
+                self.dropped(delivery, "cancelled", "cancelled")
             }
             // if Redis agrees, this does nothing; if not, the job must not vanish
             Stop::LostLease => Fate::Return,

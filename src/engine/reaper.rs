@@ -10,7 +10,7 @@ use redis::{RedisResult, cmd, pipe};
 use tokio::time::sleep;
 
 use super::failed::{Failed, Listeners};
-use super::fate::{Words, beside, bury, free};
+use super::fate::{beside, bury, free};
 use super::field::{Field, split_name};
 use super::head::Head;
 use super::jid::known_as;
@@ -20,7 +20,7 @@ use super::placed::Placed;
 use super::records;
 use super::rescues::{Rescues, Verdict};
 use super::retry::{Failure, Fate, POISON, buried};
-use super::scripts;
+use super::scripts::{self, Words};
 use super::session::Session;
 use super::status::{Draft, Report};
 use super::ties::Ties;
@@ -204,14 +204,10 @@ async fn bury_poison(
     let will = rites.handlers.will(&orphan.raw, &failed, now);
     let mut musts = bury(payload.as_deref(), will.as_deref(), now);
     musts.push(["HDEL", keys::RESCUES, &orphan.id].map(|word| word.as_bytes().to_vec()).into());
-    let mut script = scripts::FINISH.prepare_invoke();
-    script.arg(keys::inflight(owner)).arg(&orphan.name).arg(&session.if_dead(owner));
-    script.arg(musts.len());
     let mut beside = settled(rites, orphan, &message, payload, now);
     beside.push(free(&orphan.queue, orphan.field, owner));
-    for words in musts.into_iter().chain(beside) {
-        script.arg(words.len()).arg(words);
-    }
+    let place = (&*keys::inflight(owner), &*orphan.name);
+    let script = scripts::finish(place, &session.if_dead(owner), musts, beside);
     let done: Option<Vec<redis::Value>> = session.redis.connection().await?.run(&script).await?;
     if done.is_some() {
         rites.listeners.tell(&failed);

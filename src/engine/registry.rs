@@ -24,8 +24,7 @@ use super::reaper::Registered;
 use super::retry::Rule;
 use super::run::Run;
 use super::schedule::Schedule;
-use super::ties::Ties;
-use super::ties::lifetime;
+use super::ties::{Ties, lifetime};
 
 /// All jobs of an application.
 pub struct Registry<A> {

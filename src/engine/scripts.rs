@@ -5,7 +5,7 @@
 
 use std::sync::LazyLock;
 
-use redis::Script;
+use redis::{Script, ScriptInvocation};
 
 macro_rules! scripts {
     ($($name:ident = $($file:literal)+;)*) => {$(
@@ -30,4 +30,23 @@ scripts! {
     PUSH = "push";
     TRACK = "track";
     EDIT = "edit";
+}
+
+/// The words of a command.
+pub(crate) type Words = Vec<Vec<u8>>;
+
+/// The script of the ends: of the delivery with this name in this in-flight hash, on this condition
+/// (`dead.lua`), with the commands that must succeed and those that may fail.
+pub(crate) fn finish(
+    (inflight, name): (&str, &str),
+    condition: &[String; 3],
+    musts: Vec<Words>,
+    beside: Vec<Words>,
+) -> ScriptInvocation<'static> {
+    let mut script = FINISH.prepare_invoke();
+    script.arg(inflight).arg(name).arg(condition).arg(musts.len());
+    for words in musts.into_iter().chain(beside) {
+        script.arg(words.len()).arg(words);
+    }
+    script
 }

@@ -264,12 +264,9 @@ impl Session {
         }
         let fate = Fate::Done { traces: None };
         let (now, report) = (self.redis.clock().now(), Report::of(&fate, Draft::default()));
-        let mut script = scripts::FINISH.prepare_invoke();
-        script.arg(&self.inflight_key).arg(name).arg(&self.anyway()).arg(0);
-        for words in beside(&ties, &jid, &fate, report, now) {
-            script.arg(words.len()).arg(words);
-        }
-        connection.run(&script).await
+        let beside = beside(&ties, &jid, &fate, report, now);
+        let place = (&*self.inflight_key, name);
+        connection.run(&scripts::finish(place, &self.anyway(), Vec::new(), beside)).await
     }
 
     fn report_lost(&self, lost: usize) {

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::keys;
 use super::retry::Fate;
+use super::scripts::Words;
 
 /// Where a job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,14 +151,14 @@ pub(crate) fn fields(Report { state, draft }: Report, now: f64) -> Vec<(&'static
 }
 
 /// The commands that write a report. What it does not tell of stays as it was.
-pub(crate) fn write(jid: &str, status_for: u64, report: Report, now: f64) -> Vec<Vec<Vec<u8>>> {
+pub(crate) fn write(jid: &str, status_for: u64, report: Report, now: f64) -> Vec<Words> {
     let key = keys::status(jid);
     let bytes = |words: &[&str]| words.iter().map(|word| word.as_bytes().to_vec()).collect();
-    let mut all: Vec<Vec<Vec<u8>>> = Vec::new();
+    let mut all: Vec<Words> = Vec::new();
     if report.state == State::Done {
         all.push(bytes(&["HDEL", &key, ERROR]));
     }
-    let mut set: Vec<Vec<u8>> = bytes(&["HSET", &key]);
+    let mut set: Words = bytes(&["HSET", &key]);
     for (name, value) in fields(report, now) {
         set.extend([name.into(), value.into()]);
     }
