@@ -20,7 +20,7 @@ use super::enqueue_error::EnqueueError;
 use super::job::Job;
 use super::payload::{Payload, Seconds};
 use super::placed::Placed;
-use super::pushing::{self, Increments, Place};
+use super::pushing::{self, Increments, Noted, Place};
 use super::redis::Redis;
 
 /// Pushes like a [`Client`], but never leaves a job to its caller because Redis is away: it is
@@ -162,17 +162,15 @@ async fn send(redis: &Redis, call: &Call) -> Result<Vec<Place>, EnqueueError> {
     };
     let now = redis.clock().now();
     let mut script = pushing::call(now, &call.obsolete, increments(call));
-    let mut queues = Vec::new();
+    let mut places = Vec::new();
     for (id, payload) in &call.jobs {
         let placed = Placed::of(payload.clone(), now);
         pushing::add(&mut script, Some(id), &placed);
-        queues.push(placed.queue);
+        places.push((placed.queue, placed.at));
     }
-    let sent = connection.run::<Vec<Value>>(&script).await;
-    // our own writes are reported to nobody; also after an error they may be there
-    queues.iter().for_each(|queue| redis.wakes().pushed(queue));
-    redis.wakes().scheduled();
-    Ok(sent?.into_iter().map(pushing::place).collect())
+    let wakes = redis.wakes();
+    let _noted = Noted(|| places.iter().for_each(|(queue, at)| wakes.placed(queue, *at)));
+    Ok(connection.run::<Vec<Value>>(&script).await?.into_iter().map(pushing::place).collect())
 }
 
 fn increments(call: &Call) -> Increments<'_> {

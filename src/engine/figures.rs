@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use redis::{RedisResult, Value, pipe};
 
-use super::fleet::lenient;
+use super::fleet::{lenient, read};
 use super::keys;
 use super::queue_list::{Known, Queues, queues};
 use super::redis::Redis;
@@ -48,7 +48,7 @@ pub async fn figures(redis: &Redis, known: &Known) -> RedisResult<Figures> {
     reads.cmd("ZCARD").arg(keys::DEAD).cmd("HGETALL").arg(keys::COUNTERS);
     let replies: Vec<RedisResult<Value>> = lenient(redis, &mut reads).await?;
     queues.strange += replies.iter().filter(|reply| reply.is_err()).count();
-    let number = |at: usize| number(&replies[at]);
+    let number = |at: usize| read::<u64>(&replies[at]);
     Ok(Figures {
         processed: number(0),
         failed: number(1),
@@ -62,14 +62,7 @@ pub async fn figures(redis: &Redis, known: &Known) -> RedisResult<Figures> {
     })
 }
 
-/// 0 for what is none.
-fn number(reply: &RedisResult<Value>) -> u64 {
-    let value = reply.as_ref().ok().cloned();
-    value.and_then(|value| redis::from_redis_value(value).ok()).unwrap_or(0)
-}
-
 fn counters(reply: &RedisResult<Value>) -> BTreeMap<String, u64> {
-    let value = reply.as_ref().ok().cloned().unwrap_or(Value::Nil);
-    let pairs: Vec<(String, String)> = redis::from_redis_value(value).unwrap_or_default();
+    let pairs: Vec<(String, String)> = read(reply);
     pairs.into_iter().filter_map(|(name, count)| Some((name, count.parse().ok()?))).collect()
 }

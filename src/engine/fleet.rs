@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::clock::moment;
+use super::entry::Entry;
 use super::keys;
 use super::payload::Payload;
 use super::readable::cut;
@@ -207,11 +208,9 @@ fn running(entry: &[u8]) -> Option<Running> {
     let run_at = moment(entry.raw("run_at")?)?;
     let text = entry.get::<String>("payload");
     let text = text.or_else(|| entry.raw("payload").map(str::to_owned)).unwrap_or_default();
-    let job = Payload::parse(text.as_bytes()).ok();
-    let word = |name: &str| job.as_ref().and_then(|job| job.get::<String>(name));
-    let class = word("wrapped").or_else(|| word("class"));
-    let [class, jid, queue] = [class, word("jid"), entry.get::<String>("queue")]
-        .map(|word| cut(word.as_deref().unwrap_or("?")).to_owned());
+    let Entry { class, jid, .. } = Entry::of(text.as_bytes());
+    let queue = entry.get::<String>("queue");
+    let queue = cut(queue.as_deref().unwrap_or("?")).to_owned();
     Some(Running { class, jid, queue, run_at })
 }
 
@@ -222,6 +221,12 @@ pub(crate) async fn lenient<T: FromRedisValue>(
     reads: &mut Pipeline,
 ) -> RedisResult<Vec<RedisResult<T>>> {
     redis.pipe(reads.ignore_errors()).await
+}
+
+/// One of those replies; what is something else is as good as nothing.
+pub(crate) fn read<T: FromRedisValue + Default>(reply: &RedisResult<Value>) -> T {
+    let value = reply.as_ref().ok().cloned();
+    value.and_then(|value| from_redis_value(value).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -12,10 +12,9 @@ use super::enqueue_error::EnqueueError;
 use super::errors;
 use super::payload::Payload;
 use super::placed::Placed;
-use super::pushing::{self, Increments, Place};
+use super::pushing::{self, Increments, Noted, Place};
 use super::recorded::Recorded;
 use super::redis::Redis;
-use super::wakes::Wakes;
 
 /// Jobs to a write, at most; and bytes, about: whoever shares it waits for all of it.
 pub(crate) const SLICE: usize = 1_000;
@@ -139,8 +138,8 @@ impl Pushes {
 
     async fn by_script(&self, placed: &[Placed]) -> Result<Vec<Place>, EnqueueError> {
         let connection = self.redis.connection().await?;
-        let batch = Batch::sort(placed.iter().cloned());
-        let _noted = Noted { wakes: self.redis.wakes(), batch: &batch };
+        let wakes = self.redis.wakes();
+        let _noted = Noted(|| placed.iter().for_each(|it| wakes.placed(&it.queue, it.at)));
         let now = self.redis.clock().now();
         let mut script = pushing::call(now, &[], Increments::default());
         placed.iter().for_each(|placed| pushing::add(&mut script, None, placed));
@@ -155,7 +154,13 @@ impl Pushes {
     /// One write: SADD of the queue names, then the pushes.
     async fn send(&self, batch: &Batch) -> RedisResult<()> {
         let connection = self.redis.connection().await?;
-        let _noted = Noted { wakes: self.redis.wakes(), batch };
+        let wakes = self.redis.wakes();
+        let _noted = Noted(|| {
+            batch.queues.keys().for_each(|queue| wakes.pushed(queue));
+            if !batch.scheduled.is_empty() {
+                wakes.scheduled();
+            }
+        });
         let mut sent = connection.pipe::<()>(&batch.commands()).await;
         if sent.as_ref().is_err_and(errors::is_unsent) {
             // the server has closed what was idle: certainly not enqueued, so once more
@@ -195,22 +200,6 @@ fn in_doubt(error: EnqueueError, part: bool) -> EnqueueError {
     match part {
         true => EnqueueError::Unknown(format!("a part is enqueued: {error}")),
         false => error,
-    }
-}
-
-/// Our own writes are reported to nobody. So they are noted when they have ended: also with an
-/// error, because a part may be there, and when whoever waited for the answer has gone.
-struct Noted<'a> {
-    wakes: &'a Wakes,
-    batch: &'a Batch,
-}
-
-impl Drop for Noted<'_> {
-    fn drop(&mut self) {
-        self.batch.queues.keys().for_each(|queue| self.wakes.pushed(queue));
-        if !self.batch.scheduled.is_empty() {
-            self.wakes.scheduled();
-        }
     }
 }
 

@@ -29,6 +29,16 @@ pub(crate) fn call(now: f64, obsolete: &[String], counts: Increments) -> ScriptI
     script
 }
 
+/// Our own writes are reported to nobody. So they are noted when they have ended: also with an
+/// error, because a part may be there, and when whoever waited for the answer has gone.
+pub(crate) struct Noted<F: FnMut()>(pub(crate) F);
+
+impl<F: FnMut()> Drop for Noted<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
 /// Adds a job; with an id, it is done once under that.
 pub(crate) fn add(script: &mut ScriptInvocation, id: Option<&str>, placed: &Placed) {
     script.arg(id.map(keys::pushed).unwrap_or_default());

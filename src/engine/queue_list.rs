@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use redis::{RedisResult, Value, cmd, pipe};
 
-use super::clock::moment;
-use super::fleet::{Processes, lenient, processes};
+use super::entry::Entry;
+use super::fleet::{Processes, lenient, processes, read};
 use super::keys;
 use super::limits::{Limit, QueueLimits};
-use super::payload::Payload;
 use super::redis::Redis;
 use super::sets::{FIRST_PAGE, next_page, there};
 
@@ -119,9 +118,8 @@ async fn look(
     for name in names {
         let key = keys::queue(name);
         reads.cmd("LLEN").arg(&key).cmd("LINDEX").arg(&key).arg(-1);
-        // without a rate nobody counts: then one of those that are not there
         let starts = limits.of(name).and_then(|limit| Some(limit.starts?.key(name)));
-        let starts = starts.unwrap_or_else(|| keys::starts('s', name));
+        let starts = starts.unwrap_or_else(|| keys::PROBE.to_owned()); // never there
         reads.cmd("SCARD").arg(keys::running(name)).cmd("HGETALL").arg(starts);
     }
     let replies: Vec<RedisResult<Value>> = lenient(redis, &mut reads).await?;
@@ -131,7 +129,7 @@ async fn look(
         found.strange += strange;
         queue.size = read(&replies[0]);
         let next: Vec<u8> = read(&replies[1]);
-        queue.latency = waited(&next).map(|since| (found.now - since).max(0.0));
+        queue.latency = Entry::of(&next).enqueued_at.map(|since| (found.now - since).max(0.0));
         queue.held = read(&replies[2]);
         if let Some(Limit { running, starts }) = limits.of(name) {
             queue.at_once = running;
@@ -143,17 +141,6 @@ async fn look(
         found.all.push(queue);
     }
     Ok(())
-}
-
-fn read<T: redis::FromRedisValue + Default>(reply: &RedisResult<Value>) -> T {
-    let value = reply.as_ref().ok().cloned();
-    value.and_then(|value| T::from_redis_value(value).ok()).unwrap_or_default()
-}
-
-fn waited(next: &[u8]) -> Option<f64> {
-    let payload = Payload::parse(next).ok()?;
-    let since = payload.raw("enqueued_at").and_then(moment);
-    since.or_else(|| payload.raw("created_at").and_then(moment))
 }
 
 /// A way through all of a queue, newest first, page by page. Taking jobs from the other end moves
