@@ -16,9 +16,9 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `head` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `patterns` `queues` `limits` `options` `tls` `server` `slots` `schedule` `scripts` (`lua/`) `metrics` `counters` `backtrace` `retry` `status` `field` `delivery` `inflight` `tracker` `address` `gauge` `wakes` `serving` `taken` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `head` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `patterns` `queues` `limits` `options` `tls` `server` `slots` `schedule` `scripts` (`lua/`) `metrics` `counters` `sign` `waits` `backtrace` `retry` `status` `field` `delivery` `inflight` `tracker` `meter` `address` `gauge` `wakes` `serving` `taken` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
-//! | what authors of jobs see | `iteration` `run` `context` `middleware` `death` `job` `batch` `pushing` `recorded` `pushes` `client` `backlog` `buffered` `notice` `fleet` `steer` `inspect` |
+//! | what authors of jobs see | `iteration` `run` `context` `middleware` `death` `job` `batch` `pushing` `recorded` `pushes` `client` `backlog` `buffered` `notice` `fleet` `depths` `figures` `steer` `inspect` |
 //! | what tests of theirs use | `trial` `private_redis` `testing` |
 //! | one verb each | `suspects` `finish` `fetch` `track` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron_line` `crontab` `cron` |
 //! | one job; all of them; the process | `registry` `outcome` `judge` `processor` `intake` `parts` `idle` `worker` |
@@ -42,6 +42,7 @@ mod cron_line;
 mod crontab;
 mod death;
 mod delivery;
+mod depths;
 mod endings;
 mod enqueue_error;
 mod enqueued;
@@ -49,6 +50,7 @@ mod errors;
 mod fate;
 mod fetch;
 mod field;
+mod figures;
 mod finish;
 mod fleet;
 mod gauge;
@@ -71,6 +73,7 @@ mod keys;
 mod lifecycle;
 mod limits;
 mod lookout;
+mod meter;
 mod metrics;
 mod middleware;
 mod notice;
@@ -102,6 +105,7 @@ mod scripts;
 mod server;
 mod serving;
 mod session;
+mod sign;
 mod signals;
 mod slots;
 mod status;
@@ -114,6 +118,7 @@ pub mod tls;
 mod track;
 mod tracker;
 mod trial;
+mod waits;
 mod wakes;
 mod watchdog;
 mod worker;
@@ -132,6 +137,8 @@ pub use invalid::Invalid;
 pub use job::Job;
 pub use lifecycle::{Exit, Lifecycle, Phase, Pulse};
 pub use limits::QueueLimits;
+pub use meter::{Class, Meter, Readings};
+pub use metrics::Spread;
 pub use middleware::{Call, Next};
 pub use notice::{Notice, Stopped, StuckJob};
 pub use options::WorkerOptions;

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use super::backtrace::note_panics;
+use super::counters::Counters;
 use super::idle::Idle;
 use super::lifecycle::{Exit, Lifecycle};
+use super::meter::Meter;
 use super::middleware::{Call, Chain, Next};
 use super::notice::{Notice, Notices};
 use super::options::WorkerOptions;
@@ -29,8 +31,15 @@ impl Worker {
         registry: Registry<A>,
     ) -> Worker {
         let (handlers, lines) = registry.into_parts();
+        let counters = Counters::new(handlers.tallies());
+        let meter = Arc::new(Meter::new(counters, options.concurrency, options.measure_waits));
         let (handlers, chain, notices) = (Arc::new(handlers), Chain::default(), Notices::default());
-        Worker { plan: Plan { options, redis, handlers, lines, chain, notices } }
+        Worker { plan: Plan { options, redis, handlers, lines, chain, notices, meter } }
+    }
+
+    /// Its instruments: for metrics, from the beginning to the end of the process.
+    pub fn meter(&self) -> Arc<Meter> {
+        self.plan.meter.clone()
     }
 
     /// Adds middleware around every run: `async fn(call, next) -> anyhow::Result<()>`. The last

@@ -31,13 +31,16 @@ const GROUND_UP: &[&str] = &[
     "scripts",
     "metrics",
     "counters",
+    "sign",
+    "waits",
     "backtrace",
     "retry",
     "status",
     "field",
     "delivery",
     "inflight",
-    "tracker", // plain data and decisions
+    "tracker",
+    "meter", // plain data and decisions
     "address",
     "gauge",
     "wakes",
@@ -71,6 +74,8 @@ const GROUND_UP: &[&str] = &[
     "buffered",
     "notice",
     "fleet",
+    "depths",
+    "figures",
     "steer",
     "inspect", // what authors see
     "trial",
