@@ -89,15 +89,6 @@ pub async fn figures(redis: &Redis) -> RedisResult<Figures> {
     Ok(figures)
 }
 
-/// For how long the first due job of the retry and the scheduled set has waited to be moved.
-pub async fn overdue_sets(redis: &Redis) -> RedisResult<f64> {
-    let mut look = pipe();
-    put_first(&mut look);
-    let replies: Vec<RedisResult<Value>> = lenient(redis, &mut look).await?;
-    let now = redis.now();
-    Ok(replies.into_iter().flatten().map(|first| overdue(first, now)).fold(0.0, f64::max))
-}
-
 /// Asks for the first members of the timed sets.
 fn put_first(look: &mut Pipeline) {
     for set in [keys::RETRY, keys::SCHEDULE] {

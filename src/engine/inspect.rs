@@ -7,7 +7,7 @@ use super::keys;
 use super::redis::Redis;
 
 pub use super::depths::{Depth, depths};
-pub use super::figures::{Figures, Timed, figures, overdue_sets};
+pub use super::figures::{Figures, Timed, figures};
 pub use super::fleet::{Process, Processes, Running, processes};
 pub use super::steer::{Cancelled, Paused, cancel, mark_deploy, pause, remember, resume, stop};
 

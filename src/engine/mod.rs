@@ -143,6 +143,7 @@ pub use middleware::{Call, Next};
 pub use notice::{Notice, Stopped, StuckJob};
 pub use options::WorkerOptions;
 pub use payload::Payload;
+pub use process::resident_kib;
 pub use queues::QueueList;
 pub use redis::Redis;
 pub use registry::Registry;
