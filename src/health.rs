@@ -133,9 +133,9 @@ fn answer(status: &str, well: Result<(), String>) -> Response {
 }
 
 async fn metrics(State(seen): State<Seen>) -> Response {
-    let text = seen.get().map_or_else(String::new, |watched| {
+    let page = seen.get().map_or_else(worker::starting, |watched| {
         let (readings, ready) = (watched.meter.read(), watched.ready().is_ok());
-        worker::page(&readings, watched.lifecycle.pulse(), ready).text()
+        worker::page(&readings, watched.lifecycle.pulse(), ready)
     });
-    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], page.text()).into_response()
 }

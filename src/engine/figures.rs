@@ -112,10 +112,10 @@ async fn add_processes(
     for identity in identities {
         look.cmd("HMGET").arg(identity).arg(&["info", "busy", "quiet", "rss"]);
     }
-    type Record = (Vec<u8>, Option<String>, Option<String>, Option<String>);
+    type Record = (Option<Vec<u8>>, Option<String>, Option<String>, Option<String>);
     let records: Vec<RedisResult<Value>> = lenient(redis, &mut look).await?;
     for record in records.into_iter().flatten() {
-        let Some((info, busy, quiet, rss)) = read::<Record>(record) else { continue };
+        let Some((Some(info), busy, quiet, rss)) = read::<Record>(record) else { continue };
         let info = Payload::parse(&info).ok();
         let number = |text: Option<String>| text.and_then(|text| text.parse::<u64>().ok());
         let [busy, kib] = [busy, rss].map(|text| number(text).unwrap_or(0));

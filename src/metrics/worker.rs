@@ -3,13 +3,23 @@
 use super::{OTHER, Page};
 use crate::engine::{Pulse, Readings, Spread};
 
+const READY: (&str, &str) = ("roustabout_worker_ready", "1 if it takes jobs, else 0.");
+
+/// Of a process in which there is none yet.
+pub fn starting() -> Page {
+    let mut page = Page::default();
+    page.resident();
+    page.gauge(READY.0, READY.1, 0.0);
+    page
+}
+
 /// What its instruments show, and whether it is ready.
 pub fn page(readings: &Readings, pulse: Pulse, ready: bool) -> Page {
     let mut page = Page::default();
     page.resident();
     let mut gauge = |name: &str, help: &str, value: f64| page.gauge(name, help, value);
     let flag = |flag: bool| f64::from(u8::from(flag));
-    gauge("roustabout_worker_ready", "1 if it takes jobs, else 0.", flag(ready));
+    gauge(READY.0, READY.1, flag(ready));
     let help = "1 if Redis knows this process, so that it may take jobs.";
     gauge("roustabout_worker_redis_up", help, flag(pulse.registered));
     gauge("roustabout_worker_jobs_busy", "Jobs that it runs.", readings.busy as f64);

@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `boot` | command line, bad settings, a taken port |
 //! | `guard` | who may use the endpoints |
+//! | `health` | what a worker tells orchestrators |
+//! | `metrics`, `exposition` | what Prometheus reads, and whether it could |
+//! | `hirefire` | what an autoscaler is told |
 //! | `upload` | what is taken, and what is refused before anything is stored |
 //! | `import` | what becomes of a file, interrupted or not |
 //! | `outage` | no Redis, a full Redis |
@@ -22,10 +25,14 @@
 mod boot;
 mod cancel;
 mod embedded;
+mod exposition;
 mod guard;
+mod health;
+mod hirefire;
 mod http;
 mod import;
 mod jobs;
+mod metrics;
 #[path = "../it/notify.rs"]
 mod notify;
 mod ops;
