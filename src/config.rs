@@ -14,10 +14,11 @@ use serde::Deserialize;
 
 use crate::engine::{QueueLimits, QueueList, RedisOptions, WorkerOptions};
 use crate::logging::LogFormat;
+use crate::routes::Login;
 use crate::webhooks::SigningKey;
 use values::{
-    address, api_token, flag, limit, log_format, mebibytes, number, queue_limits, queues, release,
-    seconds, tls_verify, webhook_key,
+    address, flag, health_port, limit, log_format, login, mebibytes, number, queue_limits, queues,
+    release, seconds, tls_verify, token, webhook_key,
 };
 
 /// The settings of one process. Deliberately not `Debug`: half of it is secret.
@@ -40,10 +41,16 @@ pub struct Config {
     pub stall_timeout: Option<Duration>,
     /// The resident memory, in MiB, above which a worker makes room for a fresh one.
     pub memory_limit: Option<u64>,
+    /// The port on which a worker tells how it is.
+    pub health_port: Option<u16>,
     /// Whether `web` runs a worker as a part of itself.
     pub embedded: bool,
     /// The bearer token of the sample endpoints; without one they answer only this machine.
     pub api_token: Option<String>,
+    /// Who may look at the dashboard and the metrics; without it, only this machine.
+    pub login: Option<Login>,
+    /// What HireFire has to send.
+    pub hirefire_token: Option<String>,
     /// Where notices about stuck jobs go.
     pub stuck_job_webhook: Option<String>,
     /// What the platform calls this release, if it says.
@@ -73,8 +80,12 @@ struct Raw {
     job_timeout: Option<String>,
     stall_timeout: Option<String>,
     memory_limit_mb: Option<String>,
+    worker_health_port: Option<String>,
     worker_embedded: Option<String>,
     api_token: Option<String>,
+    dashboard_user: Option<String>,
+    dashboard_password: Option<String>,
+    hirefire_token: Option<String>,
     stuck_job_webhook: Option<String>,
     heroku_release_version: Option<String>,
     heroku_slug_commit: Option<String>,
@@ -86,11 +97,6 @@ struct Raw {
     dyno: Option<String>,
 }
 
-/// Known, but without effect in this build. Refused by name: a setting that is silently ignored is
-/// worse.
-const NOT_YET: [&str; 4] =
-    ["WORKER_HEALTH_PORT", "HIREFIRE_TOKEN", "DASHBOARD_USER", "DASHBOARD_PASSWORD"];
-
 const LOCAL_REDIS: &str = "redis://127.0.0.1:6379/0";
 
 impl Config {
@@ -101,9 +107,6 @@ impl Config {
 
     fn from_vars(vars: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Config, String> {
         let vars = readable(vars);
-        if let Some(name) = NOT_YET.iter().find(|name| vars.contains_key(**name)) {
-            return Err(format!("{name} is not honoured by this build yet: unset it"));
-        }
         let (url_name, url) = redis_url(&vars)?;
         // envy lower-cases names: a stray `port` beside `PORT` would be a duplicate.
         let upper = vars
@@ -116,9 +119,11 @@ impl Config {
     }
 
     fn from_raw(raw: Raw, redis: RedisOptions) -> Result<Config, String> {
+        let port = number("PORT", raw.port, 5006, 1..=65_535)?;
+        let embedded = flag("WORKER_EMBEDDED", raw.worker_embedded)?;
         Ok(Config {
             redis,
-            port: number("PORT", raw.port, 5006, 1..=65_535)?,
+            port,
             concurrency: number("CONCURRENCY", raw.concurrency, 10, 1..=10_000)?,
             queues: queues(raw.queues)?,
             queue_limits: queue_limits(raw.queue_limits)?,
@@ -126,8 +131,11 @@ impl Config {
             job_timeout: limit("JOB_TIMEOUT", raw.job_timeout, 1800)?,
             stall_timeout: limit("STALL_TIMEOUT", raw.stall_timeout, 60)?,
             memory_limit: mebibytes("MEMORY_LIMIT_MB", raw.memory_limit_mb)?,
-            embedded: flag("WORKER_EMBEDDED", raw.worker_embedded)?,
-            api_token: raw.api_token.map(api_token).transpose()?,
+            health_port: health_port(raw.worker_health_port, embedded.then_some(port))?,
+            embedded,
+            api_token: token("API_TOKEN", raw.api_token)?,
+            login: login(raw.dashboard_user, raw.dashboard_password)?,
+            hirefire_token: token("HIREFIRE_TOKEN", raw.hirefire_token)?,
             stuck_job_webhook: address("STUCK_JOB_WEBHOOK", raw.stuck_job_webhook)?,
             release: release([
                 raw.heroku_release_version,
@@ -151,6 +159,7 @@ impl Config {
             job_timeout: self.job_timeout,
             stall_timeout: self.stall_timeout,
             memory_limit: self.memory_limit,
+            measure_waits: self.health_port.is_some(), // where they are shown
             ..WorkerOptions::default()
         }
     }

@@ -5,6 +5,10 @@ mod body;
 mod error;
 mod events;
 mod guard;
+mod hirefire;
+mod local;
+mod metrics;
+mod operator;
 mod page;
 mod server;
 mod upload;
@@ -24,12 +28,16 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use crate::app::App;
+use crate::config::Config;
 use crate::engine::Lifecycle;
+use crate::engine::inspect::Known;
+use crate::jobs;
 use crate::jobs::store::{self, Import, records};
 use crate::trace;
 use error::Error;
 
-pub use server::{GRACE, bind, serve};
+pub use operator::Login;
+pub use server::{GRACE, listen, serve};
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -40,6 +48,27 @@ pub struct Web {
     pub lifecycle: Lifecycle,
     /// The bearer token of the sample endpoints, if they are to answer anyone but this machine.
     pub api_token: Option<Arc<str>>,
+    /// Who may look at the metrics, if it is not this machine alone.
+    pub login: Option<Arc<Login>>,
+    /// What the settings say of queues, and Redis does not.
+    pub known: Arc<Known>,
+    /// What HireFire sends, if it may ask.
+    pub hirefire_token: Option<Arc<str>>,
+}
+
+impl Web {
+    /// With these settings.
+    pub fn new(config: &Config, app: App, lifecycle: Lifecycle) -> Web {
+        let known = jobs::registry(app.clone()).known(&config.queue_limits);
+        Web {
+            app,
+            known: known.into(),
+            lifecycle,
+            api_token: config.api_token.as_deref().map(Into::into),
+            login: config.login.clone().map(Into::into),
+            hirefire_token: config.hirefire_token.as_deref().map(Into::into),
+        }
+    }
 }
 
 /// Everything `web` answers.
@@ -51,11 +80,17 @@ pub fn router(web: Web) -> Router {
         .route("/imports/{jid}/events", get(events::events))
         .route("/records", get(list_records))
         .route_layer(from_fn_with_state(web.clone(), guard::guard));
+    let operators = Router::new()
+        .route("/metrics", get(metrics::metrics))
+        .route_layer(from_fn_with_state(web.clone(), operator::guard));
     Router::new()
         .route("/", get(page::page))
         .route("/health", get(health))
         .route("/ready", get(ready))
+        .route("/hirefire", get(hirefire::by_header))
+        .route("/hirefire/{token}/info", get(hirefire::by_path))
         .merge(sample)
+        .merge(operators)
         .fallback(async || Error::not_found("there is nothing here"))
         .method_not_allowed_fallback(async || Error::method())
         .layer(map_response(harden))

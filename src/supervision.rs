@@ -191,7 +191,7 @@ impl Told {
 }
 
 fn status(service: &Service, phase: Phase, pulse: Pulse) -> String {
-    let Pulse { registered, busy } = pulse;
+    let Pulse { registered, busy, .. } = pulse;
     let places = match (service, phase) {
         (Service::Web(_), Phase::Stopping) => return "finishing the requests in progress".into(),
         (Service::Web(port), _) => return format!("listening on port {port}"),
@@ -232,7 +232,7 @@ mod tests {
             (Phase::Stopping, true, 2, "stopping, 2 jobs left"),
             (Phase::Stopping, false, 0, "stopping, no job left"),
         ] {
-            let pulse = Pulse { registered, busy };
+            let pulse = Pulse { registered, busy, ..Pulse::default() };
             assert_eq!(status(&worker, phase, pulse), says);
             let both = status(&Service::Both(80, 10), phase, pulse);
             let serving =

@@ -1,16 +1,15 @@
 //! The web process: takes uploads and shows what becomes of them. Jobs run in `worker`, or, for a
 //! plan with a single process, in here.
 
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use roustabout::app::App;
+use roustabout::boot;
 use roustabout::config::Config;
 use roustabout::engine::{Exit, Lifecycle, Redis, WorkerOptions};
-use roustabout::notices::Notices;
 use roustabout::routes::{self, Web};
 use roustabout::supervision::{self, Service};
-use roustabout::{boot, work};
+use roustabout::work::{self, Watchers};
 use tokio::net::TcpListener;
 
 /// The HTTP side of roustabout.
@@ -39,7 +38,7 @@ fn main() -> ExitCode {
 
 fn run(config: &Config) -> Result<Exit, String> {
     match config.embedded {
-        true => work::run(config, async |notices| serve_and_work(config, notices).await),
+        true => work::run(config, async |watchers| serve_and_work(config, watchers).await),
         false => boot::run(serve_alone(config)).map(|()| Exit::Asked),
     }
 }
@@ -57,7 +56,7 @@ async fn serve_alone(config: &Config) -> Result<(), String> {
 }
 
 /// Both with the same application, and so with one connection for what both send.
-async fn serve_and_work(config: &Config, notices: &Notices) -> Result<Exit, String> {
+async fn serve_and_work(config: &Config, watchers: &Watchers) -> Result<Exit, String> {
     let lifecycle = Lifecycle::for_worker().map_err(no_handlers)?;
     let (listener, app) = open(config).await?;
     let grace = routes::GRACE.max(config.shutdown_timeout);
@@ -65,7 +64,7 @@ async fn serve_and_work(config: &Config, notices: &Notices) -> Result<Exit, Stri
     let options = WorkerOptions { embedded: true, ..config.worker_options() };
     // each hears of a stop by itself; and if one ends for a reason of its own, the other shall too
     let working = async {
-        let worked = work::work(options, app.clone(), lifecycle.clone(), notices).await;
+        let worked = work::work(options, app.clone(), lifecycle.clone(), watchers).await;
         lifecycle.stop();
         worked
     };
@@ -80,10 +79,7 @@ async fn serve_and_work(config: &Config, notices: &Notices) -> Result<Exit, Stri
 
 /// The port first: a platform waits for nothing else.
 async fn open(config: &Config) -> Result<(TcpListener, App), String> {
-    let listener = routes::bind(config.port).await.map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => format!("PORT: {} is in use by another process", config.port),
-        _ => format!("PORT: cannot listen on {}: {error}", config.port),
-    })?;
+    let listener = routes::listen("PORT", config.port).await?;
     let app = App::new(config).map_err(|error| format!("{error:#}"))?;
     tracing::info!("listening on http://localhost:{}", config.port);
     Ok((listener, app))
@@ -95,8 +91,7 @@ async fn serve(
     app: App,
     lifecycle: Lifecycle,
 ) -> Result<(), String> {
-    let api_token = config.api_token.as_deref().map(Into::into);
-    let web = Web { app, lifecycle: lifecycle.clone(), api_token };
+    let web = Web::new(config, app, lifecycle.clone());
     let served = routes::serve(listener, routes::router(web), lifecycle).await;
     tracing::info!("stopped serving");
     served.map_err(|error| error.to_string())

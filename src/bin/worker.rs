@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use roustabout::app::App;
+use roustabout::boot;
 use roustabout::config::Config;
 use roustabout::engine::{Exit, Lifecycle};
-use roustabout::notices::Notices;
 use roustabout::pidfile::Pidfile;
 use roustabout::supervision::{self, Service};
-use roustabout::{boot, work};
+use roustabout::work::{self, Watchers};
 
 /// Runs the background jobs of roustabout.
 #[derive(clap::Parser)]
@@ -25,10 +25,11 @@ struct Arguments {
 const OPERATION: &str = "\
 Everything is configured by environment variables, or a .env file in the working directory:
 REDIS_URL, CONCURRENCY (10), QUEUES (*), SHUTDOWN_TIMEOUT (25) and more; the README has the table.
+It listens nowhere, but with WORKER_HEALTH_PORT answers /live, /ready and /metrics there.
 
 Signals: TERM, INT, HUP, QUIT stop (running jobs get SHUTDOWN_TIMEOUT seconds, the rest goes back
 to its queues); TSTP, USR2 take no new jobs; TTIN lists the running jobs in the log.
-Exit codes: 0 after a stop; 1 bad settings, a pidfile that another worker has, or a server that is
+Exit codes: 0 after a stop; 1 bad settings, a pidfile or port that another has, or a server that is
 too old; 2 bad usage; 70 a job held its thread for STALL_TIMEOUT; 75 above MEMORY_LIMIT_MB. After
 70 and 75 start it again.";
 
@@ -44,7 +45,7 @@ fn main() -> ExitCode {
 fn run(config: Config, pidfile: Option<&Path>) -> Result<Exit, String> {
     let pidfile = pidfile.map(Pidfile::claim).transpose()?.map(Arc::new);
     let held = pidfile.clone();
-    let ended = work::run(&config, async |notices| run_jobs(&config, held, notices).await);
+    let ended = work::run(&config, async |watchers| run_jobs(&config, held, watchers).await);
     if let Some(pidfile) = pidfile {
         pidfile.remove();
     }
@@ -54,7 +55,7 @@ fn run(config: Config, pidfile: Option<&Path>) -> Result<Exit, String> {
 async fn run_jobs(
     config: &Config,
     pidfile: Option<Arc<Pidfile>>,
-    notices: &Notices,
+    watchers: &Watchers,
 ) -> Result<Exit, String> {
     // First of all: a TERM that comes during the boot must find its handler.
     let lifecycle =
@@ -64,5 +65,5 @@ async fn run_jobs(
         pidfile.follow(&lifecycle);
     }
     let app = App::new(config).map_err(|error| format!("{error:#}"))?;
-    work::work(config.worker_options(), app, lifecycle, notices).await
+    work::work(config.worker_options(), app, lifecycle, watchers).await
 }

@@ -20,6 +20,8 @@ fn an_empty_environment_gives_the_documented_defaults() {
     assert_eq!(config.log_format, LogFormat::Text);
     assert!(config.queue_limits.is_empty());
     assert!(config.api_token.is_none() && config.webhook_key.is_none());
+    assert!(config.login.is_none() && config.hirefire_token.is_none());
+    assert!(config.health_port.is_none() && !config.worker_options().measure_waits);
     assert!(config.stuck_job_webhook.is_none() && config.release.is_none());
     assert!(!config.webhook_allow_private && !config.embedded && !config.dyno);
 }
@@ -98,6 +100,11 @@ fn a_bad_value_is_one_line_that_names_the_variable_and_hides_the_value() {
         ("WEBHOOK_SECRET", "whsec_s3cret!"),
         ("WEBHOOK_SECRET", "s3cret\u{7f}"),
         ("API_TOKEN", "s3cret token"),
+        ("HIREFIRE_TOKEN", "s3cret token"),
+        ("DASHBOARD_USER", "s3cret:s3cret"),
+        ("DASHBOARD_USER", "s3cret"),
+        ("WORKER_HEALTH_PORT", "s3cret"),
+        ("WORKER_HEALTH_PORT", "0"),
         ("REDIS_TLS_VERIFY", "s3cret"),
         ("REDIS_TLS_VERIFY", "sha256:00"),
         ("REDIS_PROVIDER", "redis://:s3cret@h:1"),
@@ -117,10 +124,21 @@ fn a_bad_value_is_one_line_that_names_the_variable_and_hides_the_value() {
 }
 
 #[test]
-fn what_is_not_honoured_yet_is_refused_by_name() {
-    for name in NOT_YET {
-        assert!(refusal(&[(name, "1")]).starts_with(name));
-    }
+fn a_user_alone_is_no_login() {
+    assert!(config(&[("DASHBOARD_PASSWORD", "p")]).unwrap().login.is_some());
+    let both = [("DASHBOARD_USER", "u"), ("DASHBOARD_PASSWORD", "p")];
+    assert!(config(&both).unwrap().login.is_some());
+    assert!(refusal(&both[..1]).contains("DASHBOARD_PASSWORD"));
+}
+
+#[test]
+fn one_process_cannot_listen_twice_on_a_port() {
+    let vars = [("PORT", "7000"), ("WORKER_HEALTH_PORT", "7000"), ("WORKER_EMBEDDED", "1")];
+    assert!(refusal(&vars).starts_with("WORKER_HEALTH_PORT"));
+    // but two of them can be told the same
+    let config = config(&vars[..2]).unwrap();
+    assert_eq!(config.health_port, Some(7000));
+    assert!(config.worker_options().measure_waits);
 }
 
 #[test]

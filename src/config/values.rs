@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::engine::{QueueLimits, QueueList, TlsVerify};
 use crate::logging::LogFormat;
+use crate::routes::Login;
 use crate::webhooks::{self, SigningKey};
 
 pub(super) fn tls_verify(value: Option<String>) -> Result<TlsVerify, String> {
@@ -41,10 +42,40 @@ pub(super) fn flag(name: &str, value: Option<String>) -> Result<bool, String> {
 }
 
 /// A token that cannot be sent in a header would lock everybody out.
-pub(super) fn api_token(token: String) -> Result<String, String> {
-    match token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        true => Ok(token),
-        false => Err("API_TOKEN accepts printable ASCII without spaces".into()),
+pub(super) fn token(name: &str, token: Option<String>) -> Result<Option<String>, String> {
+    match token {
+        Some(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Err(format!("{name} accepts printable ASCII without spaces"))
+        }
+        token => Ok(token),
+    }
+}
+
+/// A user alone protects nothing.
+pub(super) fn login(
+    user: Option<String>,
+    password: Option<String>,
+) -> Result<Option<Login>, String> {
+    match (user, password) {
+        (Some(user), _) if user.contains(':') => {
+            Err("DASHBOARD_USER accepts any text without a colon".into())
+        }
+        (Some(_), None) => Err("DASHBOARD_USER needs a DASHBOARD_PASSWORD beside it".into()),
+        (user, password) => Ok(password.map(|password| Login { user, password })),
+    }
+}
+
+/// `taken`: the port that the same process listens on already.
+pub(super) fn health_port(
+    value: Option<String>,
+    taken: Option<u16>,
+) -> Result<Option<u16>, String> {
+    let name = "WORKER_HEALTH_PORT";
+    match value.map(|value| number(name, Some(value), 0, 1..=65_535)).transpose()? {
+        port if port.is_some() && port == taken => {
+            Err(format!("{name} accepts another port than PORT, which web listens on"))
+        }
+        port => Ok(port),
     }
 }
 

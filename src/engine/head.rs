@@ -27,6 +27,7 @@ pub(crate) struct Head<'a> {
     pub(crate) lock: Option<Cow<'a, str>>,
     pub(crate) status_for: Option<&'a str>,
     expires_at: Option<&'a str>,
+    enqueued_at: Option<&'a str>,
 }
 
 impl<'a> Head<'a> {
@@ -47,6 +48,11 @@ impl<'a> Head<'a> {
     /// How long it may be tried again, and since when it fails, if either is known.
     pub(crate) fn retry_for(&self) -> (Option<f64>, Option<f64>) {
         (number(self.retry_for), self.failed_at.and_then(moment))
+    }
+
+    /// Since when it is in its queue, in epoch seconds; read only where somebody wants to know.
+    pub(crate) fn enqueued_at(&self) -> Option<f64> {
+        self.enqueued_at.and_then(moment)
     }
 
     /// Whether it is too late to run it.
@@ -71,6 +77,7 @@ enum Field {
     Lock,
     StatusFor,
     ExpiresAt,
+    EnqueuedAt,
     #[serde(other)]
     Other,
 }
@@ -99,6 +106,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Head<'a> {
                         Field::Lock => head.lock = text(raw()?),
                         Field::StatusFor => head.status_for = Some(raw()?),
                         Field::ExpiresAt => head.expires_at = Some(raw()?),
+                        Field::EnqueuedAt => head.enqueued_at = Some(raw()?),
                         Field::Other => drop(map.next_value::<IgnoredAny>()?),
                     }
                 }

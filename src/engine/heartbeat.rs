@@ -3,6 +3,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -124,6 +125,8 @@ impl Beats<'_> {
         self.rtt = sent.elapsed();
         match time {
             Ok(Some(time)) => {
+                session.meter.beat.give();
+                session.meter.rtt_micros.store(self.rtt.as_micros() as u64, Ordering::Relaxed);
                 self.shown = !busy.is_empty();
                 session.redis.clock().set(time, self.rtt);
                 self.unsent = None;

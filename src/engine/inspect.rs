@@ -7,7 +7,7 @@ use super::redis::Redis;
 
 pub use super::edits::{Edit, Edited, Outcome, edit, edit_all};
 pub use super::entry::Entry;
-pub use super::figures::{Figures, figures};
+pub use super::figures::{Figures, Timed, figures};
 pub use super::fleet::{Process, Processes, Running, processes};
 pub use super::holds::Hold;
 pub use super::queue_list::{Known, Queue, Queues, queues};

@@ -81,7 +81,8 @@ impl Judge {
         match known {
             Some(Known { handler, .. }) if failed => handler.tally.failed(),
             Some(Known { handler, took }) => handler.tally.succeeded(took),
-            None => {}
+            // nobody knows the class, so nothing ran
+            None => self.counters.strangers.failed(),
         }
     }
 

@@ -29,6 +29,9 @@ pub(crate) const OWNERS: &str = "roustabout:owners";
 pub(crate) const RESCUES: &str = "roustabout:rescues";
 /// Hash of counters that Sidekiq has no name for (rescued, poisoned, lost leases, …).
 pub(crate) const COUNTERS: &str = "roustabout:counters";
+/// Hash of what the runs of each registered class came to, from the beginning: field `CLASS|f`
+/// failures, `CLASS|us` time, and `CLASS|0` to `CLASS|25` the histogram of those that ended well.
+pub(crate) const RUNS: &str = "roustabout:runs";
 /// Never there: to ask by a removal whether the server takes writes.
 pub(crate) const PROBE: &str = "roustabout:probe";
 /// Since when (epoch ms) heartbeats have come through without a break; expires with one.

@@ -53,6 +53,10 @@ pub struct Pulse {
     pub registered: bool,
     /// Jobs in progress.
     pub busy: usize,
+    /// Heartbeats come through: its record in Redis lives.
+    pub beating: bool,
+    /// Due jobs of the retry and scheduled sets are brought to their queues.
+    pub scheduling: bool,
 }
 
 /// What all last acts together may take.

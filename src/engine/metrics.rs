@@ -1,5 +1,6 @@
 //! What the runs of one class came to: how many, how many of them failed, how long the others
-//! took. Sidekiq 7 and 8 show these per minute on their Metrics page.
+//! took. Sidekiq 7 and 8 show these per minute on their Metrics page; Prometheus wants them from
+//! the beginning.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,7 +16,7 @@ const BOUNDS: [u64; 25] = [
 ];
 const BUCKETS: usize = BOUNDS.len() + 1;
 
-/// Counts as jobs end: a few additions, nothing that could make one wait.
+/// Counts as jobs end: a few additions, nothing that could make one wait. Never counts down.
 #[derive(Default)]
 pub(crate) struct Tally {
     failures: AtomicU64,
@@ -24,12 +25,23 @@ pub(crate) struct Tally {
     buckets: [AtomicU64; BUCKETS],
 }
 
-/// What a tally counted between two heartbeats.
-#[derive(Clone, Debug, PartialEq)]
+/// What a tally has counted.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Runs {
     pub(crate) failures: u64,
-    pub(crate) millis: u64,
+    pub(crate) micros: u64,
     pub(crate) buckets: [u64; BUCKETS],
+}
+
+/// How long things took, from the beginning: runs that ended well, or waits of jobs.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Spread {
+    /// Upper ends in seconds, and how many took less.
+    pub below: Vec<(f64, u64)>,
+    /// How many there were.
+    pub count: u64,
+    /// What they took together, in seconds.
+    pub seconds: f64,
 }
 
 impl Tally {
@@ -42,35 +54,74 @@ impl Tally {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Everything since the last call, if it is anything. What is less than a millisecond
-    /// waits for more.
-    pub(crate) fn take(&self) -> Option<Runs> {
-        let failures = self.failures.swap(0, Ordering::Relaxed);
-        let buckets = self.buckets.each_ref().map(|bucket| bucket.swap(0, Ordering::Relaxed));
-        let runs = failures + buckets.iter().sum::<u64>();
-        if runs == 0 {
-            return None;
+    /// Everything so far.
+    pub(crate) fn runs(&self) -> Runs {
+        Runs {
+            failures: self.failures.load(Ordering::Relaxed),
+            buckets: self.buckets.each_ref().map(|bucket| bucket.load(Ordering::Relaxed)),
+            micros: self.micros.load(Ordering::Relaxed),
         }
-        let micros = self.micros.swap(0, Ordering::Relaxed);
-        self.micros.fetch_add(micros % 1_000, Ordering::Relaxed);
-        Some(Runs { failures, millis: micros / 1_000, buckets })
     }
 }
 
 impl Runs {
+    /// What these have more than those of an earlier look, if it is anything. What is less than a
+    /// millisecond waits for more.
+    pub(crate) fn since(&self, earlier: &Runs) -> Option<Runs> {
+        let mut buckets = self.buckets;
+        buckets.iter_mut().zip(earlier.buckets).for_each(|(now, before)| *now -= before);
+        let failures = self.failures - earlier.failures;
+        let micros = 1_000 * (self.micros / 1_000 - earlier.micros / 1_000);
+        let new = Runs { failures, micros, buckets };
+        (new.all() > 0).then_some(new)
+    }
+
+    pub(crate) fn succeeded(&self) -> u64 {
+        self.buckets.iter().fold(0, |sum, runs| sum.saturating_add(*runs))
+    }
+
+    fn all(&self) -> u64 {
+        self.failures.saturating_add(self.succeeded())
+    }
+
+    /// As Prometheus counts: each class has those of the ones before.
+    pub(crate) fn spread(&self) -> Spread {
+        let mut count = 0;
+        let below = BOUNDS.iter().zip(&self.buckets).map(|(bound, runs)| {
+            count = runs.saturating_add(count);
+            (*bound as f64 / 1e3, count)
+        });
+        let below = below.collect();
+        Spread { below, count: self.succeeded(), seconds: self.micros as f64 / 1e6 }
+    }
+
+    /// What adds them to those from the beginning.
+    fn lasting(&self, class: &str) -> Vec<Vec<String>> {
+        let buckets = self.buckets.iter().enumerate().map(|(n, by)| (n.to_string(), *by));
+        let sums = [("f".to_owned(), self.failures), ("us".to_owned(), self.micros)];
+        let added = sums.into_iter().chain(buckets).filter(|(_, by)| *by > 0);
+        added.map(|(what, by)| add_to(keys::RUNS, &format!("{class}|{what}"), by)).collect()
+    }
+
+    /// Reads them back, field by field; one that is none of theirs changes nothing.
+    pub(crate) fn put(&mut self, what: &str, value: u64) {
+        match what {
+            "f" => self.failures = value,
+            "us" => self.micros = value,
+            bucket => {
+                let place = bucket.parse().ok().and_then(|n: usize| self.buckets.get_mut(n));
+                place.into_iter().for_each(|place| *place = value);
+            }
+        }
+    }
+
     /// What adds them to the figures of their class.
     pub(crate) fn commands(&self, class: &str, time: &DateTime<Utc>) -> Vec<Vec<String>> {
-        let runs = self.failures + self.buckets.iter().sum::<u64>();
-        let sums = [("p", runs), ("f", self.failures), ("ms", self.millis)];
-        let mut commands = Vec::new();
+        let sums = [("p", self.all()), ("f", self.failures), ("ms", self.micros / 1_000)];
+        let mut commands = self.lasting(class);
         for (key, ttl) in keys::sums(time) {
             for (what, by) in sums.iter().filter(|(_, by)| *by > 0) {
-                commands.push(words([
-                    "HINCRBY",
-                    &key,
-                    &format!("{class}|{what}"),
-                    &by.to_string(),
-                ]));
+                commands.push(add_to(&key, &format!("{class}|{what}"), *by));
             }
             commands.push(words(["EXPIRE", &key, &ttl.as_secs().to_string()]));
         }
@@ -86,6 +137,10 @@ impl Runs {
         }
         commands
     }
+}
+
+fn add_to(key: &str, field: &str, by: u64) -> Vec<String> {
+    words(["HINCRBY", key, field, &by.to_string()])
 }
 
 fn words<const N: usize>(words: [&str; N]) -> Vec<String> {
@@ -129,18 +184,36 @@ mod tests {
     }
 
     #[test]
-    fn a_taken_tally_starts_anew() {
+    fn what_is_new_is_told_once() {
         let tally = Tally::default();
-        assert_eq!(tally.take(), None);
+        let mut earlier = tally.runs();
+        let mut new = || {
+            let now = tally.runs();
+            now.since(&std::mem::replace(&mut earlier, now.clone()))
+        };
+        assert_eq!(new(), None);
         tally.succeeded(Duration::from_micros(600));
-        let runs = tally.take().unwrap();
-        assert_eq!((runs.millis, runs.buckets[0]), (0, 1));
-        assert_eq!(tally.take(), None);
+        let runs = new().unwrap();
+        assert_eq!((runs.micros, runs.buckets[0]), (0, 1));
+        assert_eq!(new(), None);
         tally.failed();
         tally.succeeded(Duration::from_micros(50_500));
-        let runs = tally.take().unwrap();
+        let runs = new().unwrap();
         // with the rest of the first run
-        assert_eq!((runs.failures, runs.millis, runs.buckets[0], runs.buckets[3]), (1, 51, 0, 1));
+        assert_eq!((runs.failures, runs.micros, runs.buckets[0]), (1, 51_000, 0));
+        assert_eq!(runs.buckets[3], 1);
+    }
+
+    #[test]
+    fn a_spread_counts_from_below() {
+        let tally = Tally::default();
+        for ms in [5, 25, 25, 400_000] {
+            tally.succeeded(millis(ms));
+        }
+        tally.failed();
+        let Spread { below, count, seconds } = tally.runs().spread();
+        assert_eq!((&below[..3], below.len()), (&[(0.02, 1), (0.03, 3), (0.045, 3)][..], 25));
+        assert_eq!((below[24], count, seconds), ((335.0, 3), 4, 400.055));
     }
 
     #[test]
@@ -151,7 +224,7 @@ mod tests {
         tally.succeeded(millis(400_000));
         tally.failed();
         let time = DateTime::from_timestamp(1_741_424_589, 0).unwrap(); // 2025-03-08 09:03:09
-        let commands = tally.take().unwrap().commands("Mail", &time);
+        let commands = tally.runs().commands("Mail", &time);
         let lines: Vec<String> = commands.iter().map(|command| command.join(" ")).collect();
         let sums = |key: &str, ttl: u32| {
             let add = |what: &str| format!("HINCRBY {key} Mail|{what}");
@@ -161,7 +234,9 @@ mod tests {
             let add = "INCRBY u16 #1 2 INCRBY u16 #25 1";
             [format!("BITFIELD {key} OVERFLOW SAT {add}"), format!("EXPIRE {key} 28800")]
         };
-        let mut expected = sums("j|250308|9:03", 28_800).to_vec();
+        let lasting = |what: &str| format!("HINCRBY roustabout:runs Mail|{what}");
+        let mut expected = ["f 1", "us 400051000", "1 2", "25 1"].map(lasting).to_vec();
+        expected.extend(sums("j|250308|9:03", 28_800));
         expected.extend(sums("j|250308|9:0", 259_200));
         expected.extend(sums("j|20250308|9:3", 28_800));
         expected.extend(histogram("h|Mail-8-9:3"));
@@ -173,7 +248,7 @@ mod tests {
     fn failures_alone_have_no_histogram() {
         let tally = Tally::default();
         tally.failed();
-        let commands = tally.take().unwrap().commands("Mail", &DateTime::default());
+        let commands = tally.runs().commands("Mail", &DateTime::default());
         assert!(commands.iter().all(|command| command[0] != "BITFIELD"), "{commands:?}");
     }
 }

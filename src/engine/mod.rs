@@ -16,7 +16,7 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `head` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `patterns` `queues` `limits` `options` `tls` `server` `slots` `schedule` `scripts` (`lua/`) `metrics` `counters` `backtrace` `retry` `failed` `status` `field` `delivery` `inflight` `tracker` `address` `gauge` `wakes` `serving` `taken` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
+//! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `head` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `patterns` `queues` `limits` `options` `tls` `server` `slots` `schedule` `scripts` (`lua/`) `metrics` `counters` `sign` `waits` `backtrace` `retry` `failed` `status` `field` `delivery` `inflight` `tracker` `meter` `address` `gauge` `wakes` `serving` `taken` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `iteration` `run` `context` `middleware` `job` `batch` `pushing` `recorded` `pushes` `client` `backlog` `buffered` `notice` `entry` `fleet` `sets` `queue_list` `wanted` `search` `holds` `whereabouts` `figures` `edits` `steer` `inspect` |
 //! | what tests of theirs use | `trial` `private_redis` `testing` |
@@ -75,6 +75,7 @@ mod keys;
 mod lifecycle;
 mod limits;
 mod lookout;
+mod meter;
 mod metrics;
 mod middleware;
 mod notice;
@@ -109,6 +110,7 @@ mod server;
 mod serving;
 mod session;
 mod sets;
+mod sign;
 mod signals;
 mod slots;
 mod status;
@@ -121,6 +123,7 @@ pub mod tls;
 mod track;
 mod tracker;
 mod trial;
+mod waits;
 mod wakes;
 mod wanted;
 mod watchdog;
@@ -141,10 +144,13 @@ pub use invalid::Invalid;
 pub use job::Job;
 pub use lifecycle::{Exit, Lifecycle, Phase, Pulse};
 pub use limits::QueueLimits;
+pub use meter::{Class, Meter, Readings};
+pub use metrics::Spread;
 pub use middleware::{Call, Next};
 pub use notice::{Notice, Stopped, StuckJob};
 pub use options::WorkerOptions;
 pub use payload::Payload;
+pub use process::resident_kib;
 pub use queues::QueueList;
 pub use redis::Redis;
 pub use registry::Registry;

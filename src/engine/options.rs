@@ -29,6 +29,8 @@ pub struct WorkerOptions {
     /// is told, and its commands to be quiet or to stop are not obeyed, as they would end more than
     /// jobs.
     pub embedded: bool,
+    /// Whether to measure how long jobs waited in their queues ([`Readings`](super::Readings)).
+    pub measure_waits: bool,
     /// Between two heartbeats.
     pub beat: Duration,
     /// How long the record of a silent process lives; after that it counts as dead.
@@ -50,6 +52,7 @@ impl Default for WorkerOptions {
             stall_timeout: Some(Duration::from_secs(60)),
             memory_limit: None,
             embedded: false,
+            measure_waits: false,
             beat: Duration::from_secs(5),
             ttl: Duration::from_secs(20),
             reap: Duration::from_secs(3),

@@ -9,7 +9,6 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::counters::Counters;
 use super::cron_line::CronLine;
 use super::failed::Listeners;
 use super::fetch::Fetcher;
@@ -19,6 +18,7 @@ use super::inflight::Inflight;
 use super::intake::Intake;
 use super::judge::Judge;
 use super::lifecycle::{Lifecycle, Phase, Pulse};
+use super::meter::Meter;
 use super::middleware::{Call, Chain};
 use super::notice::{self, Notices};
 use super::options::WorkerOptions;
@@ -44,6 +44,7 @@ pub(crate) struct Plan {
     pub(crate) chain: Chain<Call, anyhow::Result<()>>,
     pub(crate) notices: Notices,
     pub(crate) listeners: Listeners,
+    pub(crate) meter: Arc<Meter>,
 }
 
 /// A running worker.
@@ -62,14 +63,12 @@ pub(crate) struct Parts {
 
 impl Parts {
     pub(crate) fn start(plan: Plan, lifecycle: Lifecycle) -> anyhow::Result<Parts> {
-        let Plan { options, redis, handlers, lines, chain, notices, listeners } = plan;
+        let Plan { options, redis, handlers, lines, chain, notices, listeners, meter } = plan;
         let own = handlers.queues().chain(["default".to_owned()]);
         let serving = Serving::new(options.queues.clone(), options.limits.clone(), own);
         let process = Arc::new(Process::new(&options, redis.clock().now()));
-        let counters = Arc::new(Counters::new(handlers.tallies()));
-        let inflight = Arc::new(Inflight::default());
-        let session =
-            Session::new(redis.clone(), process, inflight.clone(), counters.clone(), options.ttl);
+        let (counters, inflight) = (meter.counters.clone(), meter.inflight.clone());
+        let session = Session::new(redis.clone(), process, meter.clone(), options.ttl);
         let finisher = Finisher::new(session.clone(), inflight.clone());
         let judge = Judge {
             handlers: handlers.clone(),
@@ -114,7 +113,7 @@ impl Parts {
         let keeper = session.clone();
         tasks.spawn(async move { keeper.keep(decided).await });
         tasks.spawn(async move { finisher.run().await });
-        tasks.spawn(timers(redis, lines, lifecycle.clone()));
+        tasks.spawn(timers(redis, lines, meter, lifecycle.clone()));
         let rites = Rites { handlers: processor.handlers.clone(), listeners };
         tasks.spawn(reaper::run(session.clone(), rites, options.reap));
         tasks.spawn(track::run(session.clone()));
@@ -183,9 +182,9 @@ impl Parts {
 }
 
 /// Due jobs and cron lines, as long as the process takes jobs at all.
-async fn timers(redis: Redis, lines: Vec<CronLine>, lifecycle: Lifecycle) {
+async fn timers(redis: Redis, lines: Vec<CronLine>, meter: Arc<Meter>, lifecycle: Lifecycle) {
     tokio::select! {
-        () = poller::run(redis.clone()) => {}
+        () = poller::run(redis.clone(), &meter.poller) => {}
         () = cron::run(redis, lines) => {}
         () = lifecycle.reached(Phase::Quiet) => {}
     }
@@ -199,7 +198,14 @@ async fn pulse(session: Arc<Session>, inflight: Arc<Inflight>, lifecycle: Lifecy
         if let Ok(lease) = timeout(PULSE, session.lease_after(number)).await {
             number = lease.number;
         }
-        lifecycle.tell(Pulse { registered: session.number() > 0, busy: inflight.load() });
+        let (registered, busy, meter) = (session.number() > 0, inflight.load(), &session.meter);
+        let beating = meter.beat.within(session.ttl);
+        lifecycle.tell(Pulse {
+            registered,
+            busy,
+            beating,
+            scheduling: meter.poller.within(poller::ALIVE),
+        });
     }
 }
 

@@ -12,6 +12,7 @@ use super::keys;
 use super::payload::{Payload, Seconds};
 use super::redis::Redis;
 use super::scripts;
+use super::sign::Sign;
 
 const SETS: [&str; 2] = [keys::RETRY, keys::SCHEDULE];
 /// Members per script call: few at first, and more while they turn out to be small.
@@ -27,11 +28,14 @@ const SAFETY: Duration = Duration::from_secs(15);
 /// After an error.
 const AFTER_ERROR: Duration = Duration::from_secs(1);
 
+/// At work, it gives a sign of life more often than this, even a slow one.
+pub(crate) const ALIVE: Duration = Duration::from_secs(60);
+
 /// Promotes what is due, for the life of the process.
-pub(crate) async fn run(redis: Redis) {
+pub(crate) async fn run(redis: Redis, sign: &Sign) {
     let mut refusals = redis.complaints().about("move jobs that are due");
     loop {
-        let (next, live) = match pass(&redis).await {
+        let (next, live) = match pass(&redis, sign).await {
             Ok(Pass { next, live, refused }) => {
                 match refused {
                     Some(error) => drop(refusals.note(&error)), // these wait for a minute
@@ -69,7 +73,7 @@ struct Pass {
 }
 
 /// Empties both sets of what is due.
-async fn pass(redis: &Redis) -> RedisResult<Pass> {
+async fn pass(redis: &Redis, sign: &Sign) -> RedisResult<Pass> {
     let mut refused = None;
     loop {
         // page by page in turn, so that many in one set do not hold up the other
@@ -79,6 +83,7 @@ async fn pass(redis: &Redis) -> RedisResult<Pass> {
             moving = false;
             for (set, page) in SETS.into_iter().zip(&mut pages) {
                 moving |= promote(redis, set, page, &mut refused).await?;
+                sign.give();
             }
         }
         // plain reads, so that the server tells us of changes

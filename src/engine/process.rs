@@ -101,8 +101,8 @@ fn hostname() -> String {
     name.unwrap_or_else(|| "localhost".to_owned())
 }
 
-/// Resident memory; 0 where the system does not tell.
-pub(crate) fn resident_kib() -> u64 {
+/// Resident memory of this process in KiB; 0 where the system does not tell.
+pub fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());

@@ -84,6 +84,9 @@ impl Processor {
         if head.expired(now) {
             return (None, Outcome::Expired);
         }
+        if let Some((waits, since)) = self.session.meter.waits.as_ref().zip(head.enqueued_at()) {
+            waits.note(&delivery.queue, now - since);
+        }
         self.session.tracker.note(delivery);
         let last = retry::last_chance(&head, handler.rule.retry, now);
         let attempt = head.failures().saturating_add(1);

@@ -16,9 +16,11 @@ use super::failed::Failed;
 use super::head::Head;
 use super::invalid::{Invalid, check};
 use super::job::{Job, decode};
+use super::limits::QueueLimits;
 use super::metrics::Tally;
 use super::payload::Payload;
 use super::placed::Placed;
+use super::queue_list::Known;
 use super::readable::cut;
 use super::reaper::Registered;
 use super::retry::Rule;
@@ -133,6 +135,11 @@ impl<A: Clone + Send + Sync + 'static> Registry<A> {
         queues.sort();
         queues.dedup();
         queues
+    }
+
+    /// What this program knows of queues, and Redis does not: for a look at them.
+    pub fn known(&self, limits: &QueueLimits) -> Known {
+        Known { limits: limits.clone(), queues: self.queues() }
     }
 
     pub(crate) fn into_parts(self) -> (Handlers, Vec<CronLine>) {

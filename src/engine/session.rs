@@ -22,6 +22,7 @@ use super::head::Head;
 use super::inflight::Inflight;
 use super::jid::known_as;
 use super::keys;
+use super::meter::Meter;
 use super::process::{Process, Vitals};
 use super::records;
 use super::redis::Redis;
@@ -44,6 +45,7 @@ pub(crate) struct Session {
     pub(crate) process: Arc<Process>,
     pub(crate) inflight_key: String,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) ttl: Duration,
     pub(crate) tracker: Tracker,
     inflight: Arc<Inflight>,
@@ -55,10 +57,10 @@ impl Session {
     pub(crate) fn new(
         redis: Redis,
         process: Arc<Process>,
-        inflight: Arc<Inflight>,
-        counters: Arc<Counters>,
+        meter: Arc<Meter>,
         ttl: Duration,
     ) -> Arc<Session> {
+        let (inflight, counters) = (meter.inflight.clone(), meter.counters.clone());
         let inflight_key = keys::inflight(&process.identity);
         let (lease, renew) = (watch::Sender::new(None), Notify::new());
         let tracker = Tracker::default();
@@ -67,6 +69,7 @@ impl Session {
             process,
             inflight_key,
             counters,
+            meter,
             ttl,
             tracker,
             inflight,

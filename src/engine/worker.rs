@@ -7,9 +7,11 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use super::backtrace::note_panics;
+use super::counters::Counters;
 use super::failed::{Failed, Listeners};
 use super::idle::Idle;
 use super::lifecycle::{Exit, Lifecycle};
+use super::meter::Meter;
 use super::middleware::{Call, Chain, Next};
 use super::notice::{Notice, Notices};
 use super::options::WorkerOptions;
@@ -30,10 +32,18 @@ impl Worker {
         registry: Registry<A>,
     ) -> Worker {
         let (handlers, lines) = registry.into_parts();
+        let counters = Counters::new(handlers.tallies());
+        let meter = Arc::new(Meter::new(counters, options.concurrency, options.measure_waits));
         let (chain, notices, listeners) =
             (Chain::default(), Notices::default(), Listeners::default());
         let handlers = Arc::new(handlers);
-        Worker { plan: Plan { options, redis, handlers, lines, chain, notices, listeners } }
+        let plan = Plan { options, redis, handlers, lines, chain, notices, listeners, meter };
+        Worker { plan }
+    }
+
+    /// Its instruments: for metrics, from the beginning to the end of the process.
+    pub fn meter(&self) -> Arc<Meter> {
+        self.plan.meter.clone()
     }
 
     /// Adds middleware around every run: `async fn(call, next) -> anyhow::Result<()>`. The last

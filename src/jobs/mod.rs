@@ -14,9 +14,6 @@ use crate::engine::Registry;
 
 /// THE list: a job or cron line that is not here does not exist.
 pub fn registry(app: App) -> Registry<App> {
-    if !app.webhooks.signs() {
-        tracing::warn!("WEBHOOK_SECRET is not set: webhooks are delivered without a signature");
-    }
     Registry::new(app)
         .job::<ImportCsv>()
         .job::<DeliverWebhook>()

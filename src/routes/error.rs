@@ -34,6 +34,16 @@ impl Error {
         error
     }
 
+    pub(super) fn login() -> Error {
+        let mut error = Error::new(
+            StatusCode::UNAUTHORIZED,
+            "the DASHBOARD_USER and DASHBOARD_PASSWORD are needed",
+        );
+        let basic = HeaderValue::from_static("Basic realm=\"roustabout\", charset=\"UTF-8\"");
+        error.header = Some((header::WWW_AUTHENTICATE, basic));
+        error
+    }
+
     pub(super) fn forbidden(reason: impl Into<String>) -> Error {
         Error::new(StatusCode::FORBIDDEN, reason)
     }

@@ -3,15 +3,14 @@
 //! With an `API_TOKEN`: whoever sends it. Without one: a direct request from this machine, so that
 //! a first run needs no setup, yet a deploy that forgot the token is not open to the world.
 
-use std::net::{IpAddr, SocketAddr};
-
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, Method, Uri, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use subtle::ConstantTimeEq;
 
 use super::error::Error;
+use super::local::{direct, same_site};
 use super::{Web, body};
 
 /// Lets a request through or answers 401 or 403.
@@ -32,7 +31,7 @@ fn admit(web: &Web, request: &Request) -> Result<(), Error> {
     match &web.api_token {
         Some(token) if !bearer(headers, token) => return Err(Error::unauthorized()),
         Some(_) => {}
-        None => local(peer(request), headers, request.uri()).map_err(|reason| {
+        None => direct(request).map_err(|reason| {
             let rule = "without an API_TOKEN only direct requests from this machine are answered";
             Error::forbidden(format!("{rule}: {reason}"))
         })?,
@@ -41,10 +40,6 @@ fn admit(web: &Web, request: &Request) -> Result<(), Error> {
         true => Err(Error::forbidden("the request comes from a page of another site")),
         false => Ok(()),
     }
-}
-
-fn peer(request: &Request) -> Option<IpAddr> {
-    request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())
 }
 
 fn bearer(headers: &HeaderMap, token: &str) -> bool {
@@ -60,51 +55,32 @@ fn bearer(headers: &HeaderMap, token: &str) -> bool {
     }
 }
 
-/// A loopback peer alone proves little: a reverse proxy on this machine is one (it adds forwarding
-/// headers), and so is a browser that was lured to a name which resolves to 127.0.0.1 (the Host
-/// header gives that away).
-fn local(peer: Option<IpAddr>, headers: &HeaderMap, uri: &Uri) -> Result<(), &'static str> {
-    if !peer.is_some_and(|ip| ip.to_canonical().is_loopback()) {
-        return Err("the peer is another machine");
-    }
-    let forwarded = |name: &str| name == "forwarded" || name.starts_with("x-forwarded-");
-    if headers.keys().any(|name| forwarded(name.as_str())) {
-        return Err("it was forwarded by a proxy");
-    }
-    let mut hosts =
-        headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
-    let named_here = hosts.next().is_some_and(is_this_machine) && hosts.next().is_none();
-    let absolute = uri.authority().is_none_or(|authority| is_this_machine(authority.as_str()));
-    match named_here && absolute {
-        true => Ok(()),
-        false => Err("the Host header does not name this machine"),
-    }
-}
-
-/// `localhost`, `127.0.0.1` or `[::1]`, with any port.
-fn is_this_machine(host: &str) -> bool {
-    let host = host.to_ascii_lowercase();
-    ["localhost", "127.0.0.1", "[::1]"].iter().any(|name| match host.strip_prefix(name) {
-        Some("") => true,
-        Some(rest) => rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok()),
-        None => false,
-    })
-}
-
-/// Browsers say where a request comes from; programs that are no browsers say nothing, and are not
-/// what a forged request needs.
-fn same_site(headers: &HeaderMap) -> bool {
-    let text =
-        |name| headers.get(name).map(|value: &header::HeaderValue| value.to_str().unwrap_or("?"));
-    match (text(header::HeaderName::from_static("sec-fetch-site")), text(header::ORIGIN)) {
-        (Some(site), _) => site == "same-origin" || site == "none",
-        (None, None) => true,
-        (None, Some(origin)) => {
-            let from = origin.split_once("://").map(|(_, host)| host);
-            from.zip(text(header::HOST)).is_some_and(|(from, host)| from.eq_ignore_ascii_case(host))
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn sent(value: &str) -> bool {
+        let value = value.parse().unwrap();
+        bearer(&[(header::AUTHORIZATION, value)].into_iter().collect(), "s3cret")
+    }
+
+    #[test]
+    fn the_token_is_compared_whole() {
+        for good in ["Bearer s3cret", "bearer s3cret", "BEARER  s3cret"] {
+            assert!(sent(good), "{good}");
+        }
+        for bad in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer s3cre",
+            "Bearer s3crets",
+            "Basic s3cret",
+            "s3cret",
+            "Bearer S3CRET",
+        ] {
+            assert!(!sent(bad), "{bad}");
+        }
+        assert!(!bearer(&HeaderMap::new(), "s3cret"));
+    }
+}

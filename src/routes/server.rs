@@ -13,8 +13,16 @@ use crate::engine::Lifecycle;
 /// What requests in progress are given after a TERM. A platform kills after 30 s.
 pub const GRACE: Duration = Duration::from_secs(25);
 
+/// As `bind`; an error is one line that names the setting.
+pub async fn listen(name: &str, port: u16) -> Result<TcpListener, String> {
+    bind(port).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => format!("{name}: {port} is in use by another process"),
+        _ => format!("{name}: cannot listen on {port}: {error}"),
+    })
+}
+
 /// All addresses, IPv6 and with it IPv4; on a machine without IPv6, IPv4 alone.
-pub async fn bind(port: u16) -> io::Result<TcpListener> {
+async fn bind(port: u16) -> io::Result<TcpListener> {
     match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
         Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
             TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await

@@ -175,8 +175,7 @@ async fn connect(config: &Config) -> Result<Redis, String> {
 /// What this program knows beside what Redis tells.
 fn known(redis: &Redis, config: &Config) -> Result<Known, String> {
     let app = App::over(redis.clone(), config).map_err(|error| format!("{error:#}"))?;
-    let queues = jobs::registry(app).queues();
-    Ok(Known { limits: config.queue_limits.clone(), queues })
+    Ok(jobs::registry(app).known(&config.queue_limits))
 }
 
 /// What Redis said to a command, as one line.

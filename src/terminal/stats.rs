@@ -70,8 +70,8 @@ fn words(figures: &Figures) -> String {
     let of = format!("of {places} places in {} processes", figures.queues.processes.all.len());
     row("enqueued", enqueued.to_string(), waits, Tone::Plain);
     row("busy", busy.to_string(), of, Tone::Plain);
-    row("scheduled", figures.scheduled.to_string(), String::new(), Tone::Plain);
-    row("retries", figures.retries.to_string(), String::new(), bad(figures.retries));
+    row("scheduled", figures.scheduled.jobs.to_string(), String::new(), Tone::Plain);
+    row("retries", figures.retry.jobs.to_string(), String::new(), bad(figures.retry.jobs));
     row("dead", figures.dead.to_string(), String::new(), bad(figures.dead));
     for (name, count) in &figures.counters {
         row(&plain(name), count.to_string(), String::new(), Tone::Plain);
@@ -91,8 +91,8 @@ fn as_json(figures: &Figures) -> String {
         "busy": busy,
         "concurrency": places,
         "processes": figures.queues.processes.all.len(),
-        "scheduled": figures.scheduled,
-        "retries": figures.retries,
+        "scheduled": figures.scheduled.jobs,
+        "retries": figures.retry.jobs,
         "dead": figures.dead,
         "counters": figures.counters,
     });

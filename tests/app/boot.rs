@@ -28,7 +28,9 @@ fn a_bad_setting_is_one_line_and_1() {
     for (name, value, says) in [
         ("PORT", "s3cret", "PORT accepts"),
         ("CONCURRENCY", "0", "CONCURRENCY accepts"),
-        ("HIREFIRE_TOKEN", "60", "HIREFIRE_TOKEN is not honoured"),
+        ("HIREFIRE_TOKEN", "s3cret token", "HIREFIRE_TOKEN accepts"),
+        ("WORKER_HEALTH_PORT", "s3cret", "WORKER_HEALTH_PORT accepts"),
+        ("DASHBOARD_USER", "s3cret", "DASHBOARD_USER needs"),
         ("QUEUES", "critical:5,s3cret:x", "QUEUES: entry 2: a weight is"),
         ("QUEUE_LIMITS", "imports:2,s3cret", "QUEUE_LIMITS: entry 2: a limit is"),
         ("REDIS_PROVIDER", "redis://:s3cret@h:1", "REDIS_PROVIDER accepts"),

@@ -96,7 +96,9 @@ fn the_page_allows_nothing_from_elsewhere() {
 fn what_is_not_there_is_a_json_404() {
     let redis = Redis::absent();
     let web = Web::start(&redis, &[]);
-    for path in ["/nothing", "/dashboard", "/metrics", "/hirefire/x/info"] {
+    for path in
+        ["/nothing", "/dashboard", "/live", "/hirefire", "/hirefire/x/info", "/hirefire//info"]
+    {
         let answer = web.get(path);
         assert_eq!((answer.status, answer.error().is_empty()), (404, false), "{path}");
     }

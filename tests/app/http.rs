@@ -117,6 +117,15 @@ impl Web {
     }
 }
 
+/// What a port answers; a test of which nothing listens yet fails.
+pub fn get(port: u16, path: &str) -> Answer {
+    let mut socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let head = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    socket.write_all(head.as_bytes()).unwrap();
+    read(socket)
+}
+
 /// Reads the answer to the end of the connection.
 pub fn read(mut socket: TcpStream) -> Answer {
     let mut bytes = Vec::new();

@@ -4,6 +4,9 @@
 //! |---|---|
 //! | `boot` | command line, bad settings, a taken port |
 //! | `guard` | who may use the endpoints |
+//! | `health` | what a worker tells orchestrators |
+//! | `metrics`, `exposition` | what Prometheus reads, and whether it could |
+//! | `hirefire` | what an autoscaler is told |
 //! | `upload` | what is taken, and what is refused before anything is stored |
 //! | `import` | what becomes of a file, interrupted or not |
 //! | `outage` | no Redis, a full Redis |
@@ -29,11 +32,15 @@ mod cancel;
 mod edits;
 mod embedded;
 mod enqueue;
+mod exposition;
 mod guard;
+mod health;
+mod hirefire;
 mod http;
 mod import;
 mod jobs;
 mod look;
+mod metrics;
 #[path = "../it/notify.rs"]
 mod notify;
 mod ops;

@@ -188,7 +188,8 @@ impl Web {
     /// One whose log goes into a file.
     pub fn logging(redis: &Redis, vars: &[(&str, &str)], log: &Path) -> Web {
         let log = File::create(log).unwrap();
-        let web = Web::spawn(program("web", redis, vars), || log.try_clone().unwrap().into());
+        let program = program("web", redis, vars);
+        let web = Web::spawn(program, "PORT", || log.try_clone().unwrap().into());
         wait_for("web to be ready", || (web.get("/ready").status == 200).then_some(()));
         web
     }
@@ -196,13 +197,18 @@ impl Web {
     /// Starts it on a free port and waits until it listens. A port that was free a moment ago may
     /// be taken by now; then on another.
     pub fn launch(command: Command) -> Web {
-        Web::spawn(command, Stdio::null)
+        Web::spawn(command, "PORT", Stdio::null)
     }
 
-    fn spawn(mut command: Command, log: impl Fn() -> Stdio) -> Web {
+    /// A `worker` that listens, too: on its health port.
+    pub fn worker(redis: &Redis, vars: &[(&str, &str)]) -> Web {
+        Web::spawn(program("worker", redis, vars), "WORKER_HEALTH_PORT", Stdio::null)
+    }
+
+    fn spawn(mut command: Command, variable: &str, log: impl Fn() -> Stdio) -> Web {
         for _ in 0..5 {
             let port = free_port();
-            command.env("PORT", port.to_string()).stderr(log());
+            command.env(variable, port.to_string()).stderr(log());
             let mut process = Process(command.spawn().unwrap());
             let listens = wait_for("web to listen", || match process.exited() {
                 Some(_) => Some(false),

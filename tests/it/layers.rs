@@ -31,6 +31,8 @@ const GROUND_UP: &[&str] = &[
     "scripts",
     "metrics",
     "counters",
+    "sign",
+    "waits",
     "backtrace",
     "retry",
     "failed",
@@ -38,7 +40,8 @@ const GROUND_UP: &[&str] = &[
     "field",
     "delivery",
     "inflight",
-    "tracker", // plain data and decisions
+    "tracker",
+    "meter", // plain data and decisions
     "address",
     "gauge",
     "wakes",

@@ -70,26 +70,6 @@ fn two_hosts_or_an_absolute_target_elsewhere_are_not() {
 }
 
 #[test]
-fn the_token_is_compared_whole() {
-    for good in ["Bearer s3cret", "bearer s3cret", "BEARER  s3cret"] {
-        assert!(bearer(&headers(&[("authorization", good)]), "s3cret"), "{good}");
-    }
-    for bad in [
-        "",
-        "Bearer",
-        "Bearer ",
-        "Bearer s3cre",
-        "Bearer s3crets",
-        "Basic s3cret",
-        "s3cret",
-        "Bearer S3CRET",
-    ] {
-        assert!(!bearer(&headers(&[("authorization", bad)]), "s3cret"), "{bad}");
-    }
-    assert!(!bearer(&HeaderMap::new(), "s3cret"));
-}
-
-#[test]
 fn a_page_of_another_site_is_told_apart() {
     let cases: [(&[(&'static str, &str)], bool); 10] = [
         (&[], true),
