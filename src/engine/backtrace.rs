@@ -3,13 +3,13 @@
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::Cell;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::panic;
 use std::sync::Once;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use flate2::{Compression, write::ZlibEncoder};
+use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 
 /// What is known of a failure beside its message.
 #[derive(Debug, Default)]
@@ -102,25 +102,77 @@ pub(crate) fn packed(message: &str, trace: &Trace, wanted: Option<&str>) -> Opti
     Some(STANDARD.encode(zlib.finish().ok()?))
 }
 
+/// So much of a stranger's backtrace is unpacked.
+const MOST: u64 = 256 << 10;
+
+/// The lines of `error_backtrace`, which is JSON here: what `packed` and every Sidekiq writes (up to
+/// its 6 with line breaks in the base64), or the plain list of older ones. Of one that is longer
+/// than anybody reads, the beginning.
+pub(crate) fn unpacked(raw: &str) -> Vec<String> {
+    let Ok(text) = serde_json::from_str::<String>(raw) else {
+        return serde_json::from_str(raw).unwrap_or_default();
+    };
+    let base64: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let mut json = Vec::new();
+    let zlib = STANDARD.decode(base64).unwrap_or_default();
+    // what came before an error is as good as what comes before the limit
+    let _ = ZlibDecoder::new(&zlib[..]).take(MOST).read_to_end(&mut json);
+    let json = String::from_utf8_lossy(&json);
+    serde_json::from_str(&json).ok().or_else(|| beginning(&json)).unwrap_or_default()
+}
+
+/// The whole lines of a list that breaks off. Inside of a line each quote has a backslash before it.
+fn beginning(json: &str) -> Option<Vec<String>> {
+    let end = json.rfind("\",\"")?;
+    serde_json::from_str(&format!("{}]", &json[..=end])).ok()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
-
     use super::*;
 
-    fn unpacked(trace: &Trace, wanted: &str) -> Option<Vec<String>> {
+    fn there_and_back(trace: &Trace, wanted: &str) -> Option<Vec<String>> {
         let packed = packed("it failed", trace, Some(wanted))?;
         assert!(!packed.contains('\n'));
-        let mut json = String::new();
-        let zlib = STANDARD.decode(packed).unwrap();
-        flate2::read::ZlibDecoder::new(&zlib[..]).read_to_string(&mut json).unwrap();
-        Some(serde_json::from_str(&json).unwrap())
+        Some(unpacked(&format!("\"{packed}\"")))
+    }
+
+    #[test]
+    fn what_others_wrote_is_read() {
+        let zip = |json: &str| {
+            let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+            zlib.write_all(json.as_bytes()).unwrap();
+            zlib.finish().unwrap()
+        };
+        let json = |text: &str| serde_json::to_string(text).unwrap();
+        assert_eq!(unpacked(r#"["a:1:in 'x'","b"]"#), ["a:1:in 'x'", "b"]);
+        let lines = STANDARD.encode(zip(r#"["a","b"]"#));
+        let broken = format!("{}\n{}\n", &lines[..8], &lines[8..]);
+        assert_eq!(unpacked(&json(&broken)), ["a", "b"]);
+        for nothing in ["7", "null", "\"\"", "\"?\"", "[7]", "\"AAAA\"", "{"] {
+            assert_eq!(unpacked(nothing), [""; 0], "{nothing}");
+        }
+        assert_eq!(unpacked(&json(&STANDARD.encode(zip("7")))), [""; 0]);
+        let cut = &zip(&serde_json::to_string(&vec!["line"; 1_000]).unwrap());
+        let cut = STANDARD.encode(&cut[..cut.len() - 4]);
+        assert!(unpacked(&json(&cut)).iter().all(|line| line == "line"));
+    }
+
+    #[test]
+    fn a_bomb_is_read_as_far_as_anybody_would() {
+        let odd = "\u{e9}\\\",\"x";
+        let bomb = vec![odd.to_owned(); 1_000_000];
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+        zlib.write_all(&serde_json::to_vec(&bomb).unwrap()).unwrap();
+        let lines = unpacked(&format!("\"{}\"", STANDARD.encode(zlib.finish().unwrap())));
+        assert!(lines.len() > 10_000 && lines.len() < 50_000, "{}", lines.len());
+        assert!(lines.iter().all(|line| line == odd));
     }
 
     #[test]
     fn as_many_lines_as_are_wanted() {
         let error = || anyhow::anyhow!("the disk is full").context("no file").context("it failed");
-        let lines = |wanted| unpacked(&Trace::Error(error()), wanted);
+        let lines = |wanted| there_and_back(&Trace::Error(error()), wanted);
         let all = lines("true").unwrap();
         assert_eq!(all[..3], ["it failed", "caused by: no file", "caused by: the disk is full"]);
         assert_eq!(lines("2").unwrap(), all[..2]);
@@ -137,7 +189,7 @@ mod tests {
     #[test]
     fn no_cause_fills_the_payload() {
         let error = anyhow::Error::msg("ä".repeat(20_000)).context("it failed");
-        let lines = unpacked(&Trace::Error(error), "2").unwrap();
+        let lines = there_and_back(&Trace::Error(error), "2").unwrap();
         assert_eq!(lines[1].chars().count(), LONGEST);
     }
 
@@ -146,7 +198,7 @@ mod tests {
         note_panics();
         assert!(matches!(of_panic(), Trace::None));
         let caught = panic::catch_unwind(|| panic!("on purpose"));
-        let lines = unpacked(&of_panic(), "2").unwrap();
+        let lines = there_and_back(&of_panic(), "2").unwrap();
         assert!(caught.is_err() && lines[1].starts_with("panicked at src/engine/backtrace.rs:"));
         assert!(matches!(of_panic(), Trace::None));
     }

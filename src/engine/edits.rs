@@ -1,15 +1,19 @@
 //! What people do with jobs that wait: try them again, bury them, delete them. Each in one step, so
 //! that a job is never in between, and only where it was found.
 
+use std::collections::BTreeMap;
+use std::time::Instant;
+
 use redis::{RedisResult, Value};
 
+use super::found::{Found, Place};
 use super::jid::known_as;
 use super::keys;
+use super::needle::Needle;
 use super::payload::Payload;
 use super::placed::Placed;
 use super::redis::Redis;
 use super::scripts;
-use super::search::{Found, Place};
 use super::sets::{Set, Walk, list};
 use super::status::State;
 use super::ties::Ties;
@@ -56,53 +60,117 @@ pub struct Edited {
     pub left_in_all: usize,
     /// How many jobs the dead set had to let go, being full.
     pub trimmed: usize,
+    /// The time was up before all were looked at. (What is done, stays done: the same once more
+    /// does the rest.)
+    pub unfinished: bool,
+    /// How many are left then, about; of a search nobody knows.
+    pub rest: Option<usize>,
 }
 
 /// So many of those that were left are told.
 const TOLD: usize = 20;
 /// Jobs to a script.
 const SLICE: usize = 200;
+/// … and bytes, about.
+const SLICE_BYTES: usize = 4 << 20;
 
 /// Does it with a job where it was found.
 pub async fn edit(redis: &Redis, edit: Edit, found: &Found) -> RedisResult<(Outcome, usize)> {
-    let (source, set) = match &found.place {
-        Place::Queue { name, .. } => (keys::queue(name), None),
-        Place::Set { set, .. } => (set.key().to_owned(), Some(*set)),
-        Place::Process { .. } => return Ok((Outcome::Runs, 0)),
-    };
+    let Some((source, set)) = source(&found.place) else { return Ok((Outcome::Runs, 0)) };
     let planned = plan(edit, set, &found.raw, redis.now());
     let (mut outcomes, trimmed) = carry_out(redis, &source, set, vec![planned]).await?;
     Ok((outcomes.pop().unwrap_or(Outcome::Gone), trimmed))
 }
 
-/// Does it with all jobs that are in a set by now, and tells how far it is: of how many.
+/// Does it with all jobs that are in a set by now and have this text in their payload (as a page
+/// searches; empty: all), until the time is up, and tells how far it is: of how many in the set.
 pub async fn edit_all(
     redis: &Redis,
     edit: Edit,
     set: Set,
+    search: &str,
+    until: Option<Instant>,
     mut progress: impl FnMut(usize, usize),
 ) -> RedisResult<Edited> {
     let (before, mut all) = (list(redis, set, 0).await?, Edited::default());
-    let mut walk = Walk::through(set, None);
+    let needle = Needle::of(search);
+    let mut walk = Walk::through(set, needle.as_ref().and_then(Needle::pattern));
+    let late = || until.is_some_and(|until| Instant::now() >= until);
+    // what has come back in the meantime, because it failed again, is not done twice
+    let since = |at: f64| set == Set::Dead && at > before.now;
+    let fits = |raw: &[u8]| needle.as_ref().is_none_or(|needle| needle.is_in(raw));
     while let Some(page) = walk.next(redis).await? {
-        // what has come back in the meantime, because it failed again, is not done twice
-        let since = |at: f64| set == Set::Dead && at > before.now;
-        let page: Vec<Vec<u8>> =
-            page.into_iter().filter(|(_, at)| !since(*at)).map(|(raw, _)| raw).collect();
+        let page = page.into_iter().filter(|(raw, at)| !since(*at) && fits(raw));
+        let page: Vec<Vec<u8>> = page.map(|(raw, _)| raw).collect();
         for slice in page.chunks(SLICE) {
-            let plans = slice.iter().map(|raw| plan(edit, Some(set), raw, redis.now())).collect();
-            let (outcomes, trimmed) = carry_out(redis, set.key(), Some(set), plans).await?;
-            all.trimmed += trimmed;
-            for (raw, outcome) in slice.iter().zip(outcomes) {
-                all.note(raw, outcome);
+            if late() {
+                let looked_at = all.done + all.left_in_all;
+                all.unfinished = true;
+                all.rest = needle.is_none().then(|| before.total.saturating_sub(looked_at));
+                return Ok(all);
             }
+            all.carry_out(redis, edit, (set.key(), Some(set)), slice).await?;
             progress(all.done + all.left_in_all, before.total);
         }
     }
     Ok(all)
 }
 
+/// Does it with each of these where it was found.
+pub async fn edit_each(redis: &Redis, edit: Edit, jobs: Vec<Found>) -> RedisResult<Edited> {
+    let mut all = Edited::default();
+    let mut sources: BTreeMap<String, (Option<Set>, Vec<Vec<u8>>)> = BTreeMap::new();
+    for found in jobs {
+        match source(&found.place) {
+            Some((key, set)) => sources.entry(key).or_insert((set, Vec::new())).1.push(found.raw),
+            None => all.note(&found.raw, Outcome::Runs),
+        }
+    }
+    for (key, (set, jobs)) in sources {
+        let mut rest = &jobs[..];
+        while !rest.is_empty() {
+            let (slice, later) = rest.split_at(slice(rest));
+            all.carry_out(redis, edit, (&key, set), slice).await?;
+            rest = later;
+        }
+    }
+    Ok(all)
+}
+
+/// How many of these go into one script.
+fn slice(jobs: &[Vec<u8>]) -> usize {
+    let mut bytes = 0;
+    let fit = jobs.iter().take(SLICE).take_while(|raw| {
+        bytes += raw.len();
+        bytes <= SLICE_BYTES
+    });
+    fit.count().max(1)
+}
+
+/// The key that a job is under, and which set that is. What runs is not touched.
+fn source(place: &Place) -> Option<(String, Option<Set>)> {
+    match place {
+        Place::Queue { name, .. } => Some((keys::queue(name), None)),
+        Place::Set { set, .. } => Some((set.key().to_owned(), Some(*set))),
+        Place::Process { .. } => None,
+    }
+}
+
 impl Edited {
+    async fn carry_out(
+        &mut self,
+        redis: &Redis,
+        edit: Edit,
+        (key, set): (&str, Option<Set>),
+        jobs: &[Vec<u8>],
+    ) -> RedisResult<()> {
+        let plans = jobs.iter().map(|raw| plan(edit, set, raw, redis.now())).collect();
+        let (outcomes, trimmed) = carry_out(redis, key, set, plans).await?;
+        self.trimmed += trimmed;
+        jobs.iter().zip(outcomes).for_each(|(raw, outcome)| self.note(raw, outcome));
+        Ok(())
+    }
+
     fn note(&mut self, raw: &[u8], outcome: Outcome) {
         match outcome {
             Outcome::Done => self.done += 1,
@@ -273,6 +341,14 @@ mod tests {
         assert_eq!(locks(Edit::Kill, Some(Set::Retries)), (true, None, dead));
         assert_eq!(locks(Edit::Delete, None), (true, None, dead));
         assert_eq!(locks(Edit::Delete, Some(Set::Dead)), (true, None, None));
+    }
+
+    #[test]
+    fn no_script_takes_more_than_the_server_likes() {
+        let jobs = |count: usize, size: usize| vec![vec![0; size]; count];
+        assert_eq!(slice(&jobs(500, 1_000)), SLICE);
+        assert_eq!(slice(&jobs(500, 1 << 20)), 4);
+        assert_eq!(slice(&jobs(2, 8 << 20)), 1);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Why a job does not run at this moment. A decision only: no Redis, no clock.
 
 use super::fleet::Process;
+use super::found::{Found, Place};
 use super::queue_list::{Queue, Queues};
-use super::search::{Found, Place};
 use super::sets::Set;
 
 /// One reason why a job does not run.

@@ -5,17 +5,21 @@ use redis::RedisResult;
 
 use super::redis::Redis;
 
-pub use super::edits::{Edit, Edited, Outcome, edit, edit_all};
+pub use super::edits::{Edit, Edited, Outcome, edit, edit_all, edit_each};
 pub use super::entry::Entry;
 pub use super::figures::{Figures, Timed, figures};
 pub use super::fleet::{Process, Processes, Running, processes};
+pub use super::found::{Found, Place};
 pub use super::holds::Hold;
+pub use super::pages::{Page, Sort, Want, page};
+pub use super::picks::{pick, pick_all};
 pub use super::queue_list::{Known, Queue, Queues, queues};
-pub use super::search::{Found, Place, Search, find};
+pub use super::search::{Search, find};
 pub use super::sets::{Listing, Set, list};
 pub use super::steer::{
     Cancelled, Paused, cancel, mark_deploy, pause, quiet, remember, resume, stop,
 };
+pub use super::waiting::waiting;
 pub use super::whereabouts::{Cursor, Whereabout, Whereabouts, whereabouts};
 
 /// Whether a job lies in the dead set, whoever put it there. Reads the whole set, some 10,000

@@ -245,7 +245,7 @@ fn verdict(
 }
 
 /// Retries allowed; `None` = none, and no place in the dead set.
-fn limit(retry: Option<RetryField>, rule: Option<Retry>) -> Option<u64> {
+pub(crate) fn limit(retry: Option<RetryField>, rule: Option<Retry>) -> Option<u64> {
     const USUAL: u64 = 25;
     match (retry, rule) {
         (Some(RetryField::Never), _) => None,

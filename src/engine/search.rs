@@ -6,63 +6,13 @@ use redis::{RedisResult, cmd};
 use super::entry::Entry;
 use super::field::split_name;
 use super::fleet::{Processes, processes};
-use super::head::Head;
+use super::found::{Found, Place};
 use super::keys;
 use super::queue_list::{Known, Pages, all_names, names};
 use super::records;
 use super::redis::Redis;
 use super::sets::{Set, Walk, there};
 use super::wanted::Wanted;
-
-/// Where a job is.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Place {
-    /// It waits for its turn.
-    Queue {
-        /// In this queue.
-        name: String,
-        /// So many come before it.
-        ahead: usize,
-    },
-    /// In one of the sorted sets.
-    Set {
-        /// Which.
-        set: Set,
-        /// The time that it waits for, or at which it died, in epoch seconds.
-        at: f64,
-    },
-    /// A process has it.
-    Process {
-        /// Which.
-        identity: String,
-        /// Its heartbeat is there; without one another process will take the job back.
-        alive: bool,
-        /// The queue that it came from.
-        queue: String,
-        /// Since when it runs, in epoch seconds, as of the last heartbeat.
-        since: Option<f64>,
-    },
-}
-
-/// A job, and where it is.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// Where.
-    pub place: Place,
-    /// What it says.
-    pub entry: Entry,
-    pub(crate) raw: Vec<u8>,
-}
-
-impl Found {
-    /// Whether it is the job with this jid.
-    pub fn is(&self, jid: &str) -> bool {
-        match Head::parse(&self.raw).ok().and_then(|head| head.jid) {
-            Some(own) => own == jid,
-            None => self.raw.is_empty() && self.entry.jid == jid, // of Ruby's, only that is known
-        }
-    }
-}
 
 /// What a search brought.
 #[derive(Clone, Debug, Default)]
@@ -215,7 +165,7 @@ impl Search {
             _ => false,
         };
         self.found.retain(|it| !same(it));
-        self.found.push(Found { entry: Entry::of(&raw), place, raw });
+        self.found.push(Found::at(place, raw));
     }
 }
 

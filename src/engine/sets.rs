@@ -90,9 +90,7 @@ pub(crate) struct Walk {
 impl Walk {
     /// Through the members that match, or all.
     pub(crate) fn through(set: Set, pattern: Option<String>) -> Walk {
-        // a server that looks for a pattern itself sends only what matches
-        let page = if pattern.is_some() { PAGE } else { FIRST_PAGE };
-        Walk { key: set.key(), pattern, cursor: Some(0), page }
+        Walk { key: set.key(), pattern, cursor: Some(0), page: FIRST_PAGE }
     }
 
     /// The next page; it may be empty before the end, which is `None`.
@@ -105,9 +103,7 @@ impl Walk {
         }
         let (next, members): (u64, Members) = redis.query(&scan).await?;
         self.cursor = Some(next).filter(|next| *next != 0);
-        if self.pattern.is_none() {
-            self.page = next_page(self.page, members.iter().map(|(raw, _)| raw.len()));
-        }
+        self.page = next_page(self.page, members.iter().map(|(raw, _)| raw.len()));
         Ok(Some(members))
     }
 }

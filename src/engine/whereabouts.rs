@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use redis::{RedisResult, Value, pipe};
 
 use super::fleet::{Processes, lenient};
+use super::found::Found;
 use super::holds::{Hold, holds};
 use super::jid::known_as;
 use super::keys;
@@ -12,7 +13,7 @@ use super::payload::Payload;
 use super::queue_list::{Known, Queue, queues};
 use super::redis::Redis;
 use super::rescues::Rescues;
-use super::search::{Found, find};
+use super::search::find;
 use super::status::Status;
 use super::ties::Ties;
 

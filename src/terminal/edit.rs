@@ -120,7 +120,8 @@ impl Which {
         };
         let mut bar = Progress::new();
         let progress = |done: usize, total: usize| bar.at(done, total);
-        let edited = inspect::edit_all(&redis, edit, set, progress).await.map_err(refused)?;
+        let edited = inspect::edit_all(&redis, edit, set, "", None, progress);
+        let edited = edited.await.map_err(refused)?;
         drop(bar);
         Ok(summed_up(edit, &edited))
     }

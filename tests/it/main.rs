@@ -74,6 +74,7 @@ mod redis_faults; // Redis dies, drops clients, forgets scripts, falls silent
 mod refusals; // Redis is there and says no
 mod remote; // quiet, list, and commands through Redis
 mod secrets; // user and password in the URL
+mod sets; // pages of what waits or is dead, and what people do with what they chose
 mod shared_writes;
 mod sidekiq_web; // Sidekiq's own pages and buttons, in a browser
 mod status; // how far a job is, by its jid
