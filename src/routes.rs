@@ -29,6 +29,7 @@ use serde_json::value::RawValue;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::dashboard::{self, Desk};
 use crate::engine::Lifecycle;
 use crate::engine::inspect::Known;
 use crate::jobs;
@@ -69,6 +70,11 @@ impl Web {
             hirefire_token: config.hirefire_token.as_deref().map(Into::into),
         }
     }
+
+    fn desk(&self) -> Desk {
+        let App { redis, jobs, .. } = self.app.clone();
+        Desk { redis, jobs, known: self.known.clone() }
+    }
 }
 
 /// Everything `web` answers.
@@ -82,6 +88,7 @@ pub fn router(web: Web) -> Router {
         .route_layer(from_fn_with_state(web.clone(), guard::guard));
     let operators = Router::new()
         .route("/metrics", get(metrics::metrics))
+        .merge(dashboard::router(web.desk()))
         .route_layer(from_fn_with_state(web.clone(), operator::guard));
     Router::new()
         .route("/", get(page::page))

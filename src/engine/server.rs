@@ -20,7 +20,8 @@ pub struct ServerInfo {
     pub clients: u64,
     /// Connections at most; 0 if unknown.
     pub maxclients: u64,
-    replica: bool,
+    /// Whether it takes no writes, because it follows another one.
+    pub replica: bool,
     loading: bool,
     release: Option<(bool, u32, u32)>,
 }

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use clap::builder::NonEmptyStringValueParser;
 
-use super::place::place;
 use super::progress::Progress;
 use super::{Answer, connect, known, refused, strange};
 use crate::config::Config;
 use crate::engine::Redis;
 use crate::engine::inspect::{self, Edit, Edited, Found, Known, Outcome, Search, Set};
+use crate::explain::place;
 use crate::text::plain;
 
 /// Tries jobs again at once, out of the retry set, the schedule or the dead set.

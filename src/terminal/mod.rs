@@ -8,7 +8,6 @@ mod edit;
 mod enqueue;
 mod mark;
 mod pause;
-mod place;
 mod processes;
 mod progress;
 mod queues;

@@ -3,13 +3,13 @@
 use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 
-use super::place::place;
 use super::screen::{Screen, Tone};
 use super::sets::{error, of_entry};
 use super::{Answer, connect, known, refused, strange};
 use crate::config::Config;
 use crate::engine::State;
 use crate::engine::inspect::{self, Found, Hold, Place, Set, Whereabout, Whereabouts};
+use crate::explain::{self, place};
 use crate::text::{about, at, plain};
 
 /// Tells where a job is, what keeps it from running, and what is known of its past.
@@ -97,33 +97,8 @@ fn tone(hold: &Hold) -> Tone {
 
 /// A reason in words that say what helps.
 fn reason(hold: &Hold, one: &Whereabout) -> String {
-    let (queue, jid) = (plain(&one.found.entry.queue), plain(&one.found.entry.jid));
-    match hold {
-        Hold::NoProcess => "no worker process is alive that could take it".to_owned(),
-        Hold::NotServed => {
-            "none of the live processes takes jobs of its queue: see QUEUES".to_owned()
-        }
-        Hold::AllQuiet => "the processes that take its jobs are quiet: start them again".to_owned(),
-        Hold::AllBusy => {
-            "the processes that take its jobs have no free place: `jobs busy`".to_owned()
-        }
-        Hold::Paused => format!("its queue is paused: `jobs resume {queue}` ends that"),
-        Hold::AtLimit(most) => format!("its queue is at its limit: {most} in progress at once"),
-        Hold::StartsUsedUp(most, seconds) => {
-            format!("its queue is at its limit: {most} starts in {}", about(*seconds))
-        }
-        Hold::Before(1) => "1 job comes before it".to_owned(),
-        Hold::Before(jobs) => format!("{jobs} jobs come before it"),
-        Hold::NotYet(seconds) => format!("it waits for its time, in {}", about(*seconds)),
-        Hold::Due(seconds) => {
-            format!("its time came {} ago: a worker is to bring it to its queue", about(*seconds))
-        }
-        Hold::Dead => format!("it is given up: `jobs retry {jid}` gives it another chance"),
-        Hold::Orphan => {
-            "its process is gone: another one takes it back within 30 s of its last heartbeat"
-                .to_owned()
-        }
-    }
+    let remedy = explain::remedy(hold, &one.found.entry);
+    explain::reason(hold) + &remedy.map_or(String::new(), |remedy| format!(": {remedy}"))
 }
 
 fn code(hold: &Hold) -> &'static str {

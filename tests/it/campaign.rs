@@ -162,7 +162,8 @@ async fn buried(server: &Server) -> Vec<String> {
 }
 
 /// What the keys of totals begin with, and those of the metrics of each class.
-const COUNTS: [&str; 5] = ["stat:", "j|", "h|", "Toil-", "Steps-"];
+const COUNTS: [&str; 7] =
+    ["stat:", "j|", "h|", "Toil-", "Steps-", "roustabout:runs", "roustabout:history:"];
 
 /// Nothing of the engine's is left but its counters and what it remembers about names.
 async fn leftovers(server: &Server, verdict: &mut Verdict) {

@@ -113,7 +113,9 @@ async fn a_beat_after_the_end_revives_nobody() {
     proxy.arm(Kind::Beat, Fault::Delay);
     let worker = Running::start(one_at_a_time(), proxy.redis(), registry(&diary));
     eventually("a beat is under way", async || proxy.struck() == 1).await;
-    let identity: Vec<String> = server.query("SMEMBERS processes").await;
+    let known = async || server.query::<Vec<String>>("SMEMBERS processes").await;
+    eventually("it is registered, too", async || !known().await.is_empty()).await;
+    let identity = known().await;
     worker.stop().await;
     assert_eq!(server.query::<u32>(&format!("EXISTS {}", identity[0])).await, 0);
     assert_eq!(late(&proxy).await, "_\\r\\n");

@@ -1,0 +1,92 @@
+//! The cron lines: when each comes next, and a button that does not wait for it.
+
+use axum::extract::State;
+use axum::http::Uri;
+use axum::response::Response;
+use maud::{Markup, html};
+
+use super::Desk;
+use super::fields::Fields;
+use super::page::Section;
+use super::seen::Seen;
+use super::told::Told;
+use super::trouble::{Trouble, refused};
+use super::words::{name, text, when};
+use crate::engine::inspect::{self, CronEntry};
+use crate::text::plain;
+
+pub(super) async fn show(State(desk): State<Desk>, seen: Seen) -> Result<Response, Trouble> {
+    let (lines, now) = (inspect::cron_lines(&desk.redis).await?, seen.now());
+    let content = html! {
+        section .card id="cron" data-live {
+            @if lines.is_empty() {
+                p .empty { "No cron line: they stand in src/jobs/mod.rs." }
+            } @else {
+                table .rows {
+                    thead { tr { th { "line" } th { "when" } th { "class" } th { "last" } th { "next" } th { "" } } }
+                    tbody { @for line in &lines { (row(line, now)) } }
+                }
+            }
+        }
+    };
+    Ok(seen.page(Section::Cron, "Cron", content))
+}
+
+fn row(line: &CronEntry, now: f64) -> Markup {
+    let shown = plain(&line.name);
+    let button = |action: &str, title: &str| {
+        html! {
+            button name="action" value=(action) aria-label=(format!("{title}: {shown}")) { (title) }
+        }
+    };
+    html! {
+        tr {
+            td data-label="line" {
+                (name(&line.name))
+                @if !line.enabled { " " span .state .mild { "switched off" } }
+                @if let Some(description) = &line.description { div .faint { (text(description, 200)) } }
+            }
+            td data-label="when" { code { (plain(&line.schedule)) } @if let Some(zone) = &line.zone { div .faint { (plain(zone)) } } }
+            td data-label="class" { (name(&line.class)) }
+            td data-label="last" { @if let Some(last) = line.last { (when(now, last)) } }
+            td data-label="next" { @match line.next {
+                Some(next) if line.enabled => (when(now, next)),
+                _ => "–",
+            } }
+            td { form .row method="post" action="/dashboard/cron" {
+                input type="hidden" name="line" value=(line.key);
+                (button("run", "Run now"))
+                @if line.enabled { (button("disable", "Switch off")) } @else { (button("enable", "Switch on")) }
+            } }
+        }
+    }
+}
+
+/// Enqueues a line's job now, or switches the line off or on.
+pub(super) async fn steer(
+    State(desk): State<Desk>,
+    uri: Uri,
+    form: Fields,
+) -> Result<Response, Trouble> {
+    let line = form.get("line");
+    let done = match form.get("action") {
+        "run" => inspect::cron_run_now(&desk.redis, line).await.map(|jid| {
+            jid.map(|jid| format!("Enqueued as {}. Its times stay as they are.", plain(&jid)))
+        }),
+        "enable" => switch(&desk, line, true).await,
+        "disable" => switch(&desk, line, false).await,
+        _ => return Err(Trouble::Bad("Run, switch off or on?".to_owned())),
+    };
+    let told = match done {
+        Ok(Some(text)) => Told::good(text),
+        Ok(None) => Told::bad("There is no such line any more."),
+        Err(error) => Told::bad(refused(&error)),
+    };
+    Ok(told.at(&uri))
+}
+
+async fn switch(desk: &Desk, line: &str, on: bool) -> redis::RedisResult<Option<String>> {
+    let there = inspect::cron_enable(&desk.redis, line, on).await?;
+    let told = if on { "Switched on." } else { "Switched off, until somebody switches it on." };
+    Ok(there.then(|| told.to_owned()))
+}

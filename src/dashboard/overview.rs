@@ -1,0 +1,161 @@
+//! The first page: what has run, what waits, what is wrong.
+
+use axum::extract::State;
+use axum::response::Response;
+use maud::{Markup, html};
+
+use super::chart::charts;
+use super::history::{Range, bars};
+use super::page::Section;
+use super::seen::Seen;
+use super::trouble::Trouble;
+use super::words::{bytes, count, lasting, name};
+use super::{Desk, seen};
+use crate::engine::inspect::Figures;
+
+pub(super) async fn show(State(desk): State<Desk>, seen: Seen) -> Result<Response, Trouble> {
+    let range = Range::parse(seen.query.get("range"));
+    let bars = tokio::time::timeout(seen::PATIENCE, bars(&desk.redis, range, seen.now())).await;
+    let bars = bars.unwrap_or_else(|_| Ok(Vec::new()))?;
+    let content = html! {
+        (problems(&seen.figures))
+        (totals(&seen.figures))
+        (live(&seen))
+        section .card {
+            div .row {
+                h2 { "History" }
+                nav .tabs aria-label="Range" {
+                    @for (other, title) in Range::ALL {
+                        a href=(format!("/dashboard?range={}", other.word()))
+                            aria-current=[(other == range).then_some("true")] { (title) }
+                    }
+                }
+            }
+            div id="history" data-live { (charts(&bars, range.each())) }
+        }
+        section .card { h2 { "Redis" } (server(&seen)) }
+        section .card { h2 { "Counted besides" } (counters(&seen.figures)) }
+    };
+    Ok(seen.page(Section::Overview, "Overview", content))
+}
+
+/// What somebody should do something about, with the page where it can be done.
+fn problems(figures: &Figures) -> Markup {
+    let queues = &figures.queues;
+    let unserved = queues.all.iter().filter(|queue| queue.size > 0 && queue.served_by == 0);
+    let paused = queues.all.iter().filter(|queue| queue.size > 0 && queue.paused);
+    let overdue = figures.retry.overdue.max(figures.scheduled.overdue);
+    html! {
+        div id="problems" data-live {
+            @if queues.processes.all.is_empty() {
+                p .banner { "No worker process is alive: nothing runs. Start one, or scale it up." }
+            } @else {
+                @for queue in unserved {
+                    p .banner { "The queue " (name(&queue.name)) " has jobs, and no process serves it: see "
+                        a href="/dashboard/queues" { "queues" } " and the setting QUEUES." }
+                }
+                @if overdue > 60.0 {
+                    p .banner { "Jobs have been due for " (lasting(overdue)) " and nobody moved them to their queues: are all processes quiet?" }
+                }
+            }
+            @for queue in paused {
+                p .banner .mild { "The queue " (name(&queue.name)) " is paused, and jobs wait in it: "
+                    a href="/dashboard/queues" { "resume" } "." }
+            }
+        }
+    }
+}
+
+/// The numbers on top.
+fn totals(figures: &Figures) -> Markup {
+    let (queues, processes) = (&figures.queues.all, &figures.queues.processes.all);
+    let waiting: usize = queues.iter().map(|queue| queue.size).sum();
+    let latency = longest_wait(figures);
+    let busy: usize = processes.iter().map(|process| process.busy).sum();
+    let places: usize = processes.iter().map(|process| process.concurrency).sum();
+    let tile = |title: &str, number: u64, more: String, bad: bool| {
+        html! {
+            div .tile .bad[bad] { dt { (title) } dd { (count(number)) } dd .more { (more) } }
+        }
+    };
+    let today = |number: u64| format!("{} today", count(number));
+    html! {
+        dl .tiles id="totals" data-live {
+            (tile("processed", figures.processed, today(figures.processed_today), false))
+            (tile("failed", figures.failed, today(figures.failed_today), false))
+            (tile("busy", busy as u64, format!("of {} places", count(places as u64)), false))
+            (tile("waiting", waiting as u64, format!("longest {}", lasting(latency)), false))
+            (tile("scheduled", figures.scheduled.jobs as u64, String::new(), false))
+            (tile("retries", figures.retry.jobs as u64, String::new(), false))
+            (tile("dead", figures.dead as u64, String::new(), figures.dead > 0))
+        }
+    }
+}
+
+/// In any queue that is not paused, in seconds.
+fn longest_wait(figures: &Figures) -> f64 {
+    let queues = figures.queues.all.iter().filter(|queue| !queue.paused);
+    queues.filter_map(|queue| queue.latency).fold(0.0, f64::max)
+}
+
+/// The last minutes, which the script draws from the numbers that each fetch of the page brings.
+fn live(seen: &Seen) -> Markup {
+    let figures = &seen.figures;
+    html! {
+        section .card .scripted hidden {
+            div .row { h2 { "Now" } p .faint id="rates" {} }
+            figure {
+                figcaption {
+                    span .key .processed { "runs a second" } " " span .key .failed { "failed" }
+                    span .most id="liverate" {}
+                }
+                svg id="liveruns" viewBox="0 0 600 100" preserveAspectRatio="none" role="img" aria-label="Runs a second, the last five minutes" {}
+            }
+            figure {
+                figcaption { span .key .latency { "longest wait in a queue" } span .most id="livewait" {} }
+                svg id="livelatency" viewBox="0 0 600 60" preserveAspectRatio="none" role="img" aria-label="Longest wait, the last five minutes" {}
+                p .axis { span { "5 minutes ago" } span { "now" } }
+            }
+            data id="figures" data-live data-now=(seen.now()) data-processed=(figures.processed)
+                data-failed=(figures.failed) data-latency=(longest_wait(figures)) {}
+        }
+    }
+}
+
+fn server(seen: &Seen) -> Markup {
+    let server = &seen.server;
+    let or = |text: &str| if text.is_empty() { "not told".to_owned() } else { text.to_owned() };
+    let of = |used: String, most: Option<String>| match most {
+        Some(most) => format!("{used} of {most}"),
+        None => used,
+    };
+    let memory =
+        of(bytes(server.used_memory), (server.maxmemory > 0).then(|| bytes(server.maxmemory)));
+    let clients =
+        of(count(server.clients), (server.maxclients > 0).then(|| count(server.maxclients)));
+    let share = |used: u64, most: u64| {
+        html! {
+            @if most > 0 { meter min="0" max="1" high="0.8" optimum="0" value=(format!("{:.3}", used as f64 / most as f64)) {} }
+        }
+    };
+    html! {
+        dl .facts id="server" data-live {
+            div { dt { "version" } dd { (or(&server.version)) } }
+            div { dt { "memory" } dd { (memory) " " (share(server.used_memory, server.maxmemory)) } }
+            div { dt { "when it is full" } dd { (or(&server.policy)) } }
+            div { dt { "connections" } dd { (clients) " " (share(server.clients, server.maxclients)) } }
+            div { dt { "writes to disk" } dd { (or(server.durability)) } }
+        }
+    }
+}
+
+fn counters(figures: &Figures) -> Markup {
+    html! {
+        dl .facts id="counters" data-live {
+            @for (event, number) in &figures.counters {
+                div { dt { (name(event)) } dd { (count(*number)) } }
+            }
+            @if figures.counters.is_empty() { p .faint { "Nothing out of the ordinary has happened." } }
+        }
+    }
+}

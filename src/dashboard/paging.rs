@@ -1,0 +1,68 @@
+//! A list in pages: where one is, and the addresses of the others.
+
+use axum::http::Uri;
+use maud::{Markup, html};
+use url::form_urlencoded;
+
+use super::fields::Fields;
+use super::words::count;
+
+/// Rows of a page.
+pub(super) const PAGE: usize = 50;
+
+/// The place of the first row, as the address says.
+pub(super) fn sought(query: &Fields) -> usize {
+    query.get("from").parse().unwrap_or(0)
+}
+
+/// This page with other settings; an empty one is left out.
+pub(super) fn link(uri: &Uri, settings: &[(&str, &str)]) -> String {
+    let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let kept = query.filter(|(name, _)| settings.iter().all(|(other, _)| name != other));
+    let new = settings.iter().filter(|(_, value)| !value.is_empty());
+    let mut coded = form_urlencoded::Serializer::new(String::new());
+    coded.extend_pairs(kept).extend_pairs(new);
+    format!("{}?{}", uri.path(), coded.finish())
+}
+
+/// Which rows these are, and the way to the others.
+pub(super) fn pages(uri: &Uri, from: usize, total: usize) -> Markup {
+    let to = |from: usize| link(uri, &[("from", &from.to_string())]);
+    let last = total.saturating_sub(1) / PAGE * PAGE;
+    html! {
+        @if total > PAGE || from > 0 {
+            nav .pages aria-label="Pages of the list" {
+                @if from > 0 {
+                    a href=(link(uri, &[("from", "")])) { "first" }
+                    a rel="prev" href=(to(from.saturating_sub(PAGE))) { "previous" }
+                }
+                span .faint { (count((from + 1).min(total) as u64)) " to " (count((from + PAGE).min(total) as u64)) " of " (count(total as u64)) }
+                @if from + PAGE < total {
+                    a rel="next" href=(to(from + PAGE)) { "next" }
+                    a href=(to(last)) { "last" }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_searched_is_kept() {
+        let uri = Uri::from_static("/dashboard/dead?search=a%26b&from=100&sort=class");
+        assert_eq!(
+            link(&uri, &[("from", "150")]),
+            "/dashboard/dead?search=a%26b&sort=class&from=150"
+        );
+        assert_eq!(link(&uri, &[("from", "")]), "/dashboard/dead?search=a%26b&sort=class");
+        let shown = pages(&uri, 100, 100_000).into_string();
+        for part in ["101 to 150 of 100,000", "from=50\"", "from=150\"", "from=99950\""] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        assert_eq!(pages(&uri, 0, 50).into_string(), "");
+        assert!(pages(&uri, 500, 10).into_string().contains("previous"));
+    }
+}

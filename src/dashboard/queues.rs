@@ -1,0 +1,139 @@
+//! The queues: what waits, who serves them, pause and resume; and the jobs of one of them.
+
+use axum::extract::{Path, State};
+use axum::http::Uri;
+use axum::response::Response;
+use maud::{Markup, html};
+
+use super::Desk;
+use super::fields::Fields;
+use super::jobs::{addressed, arguments};
+use super::page::Section;
+use super::paging::{PAGE, pages, sought};
+use super::seen::Seen;
+use super::told::Told;
+use super::trouble::{Trouble, refused};
+use super::words::{count, lasting, name, when};
+use crate::engine::inspect::{self, Queue};
+use crate::text::{about, plain};
+
+pub(super) async fn show(seen: Seen) -> Response {
+    let queues = &seen.figures.queues.all;
+    let content = html! {
+        section .card id="queues" data-live {
+            @if queues.is_empty() {
+                p .empty { "No queue yet: it comes with its first job." }
+            } @else {
+                table .rows {
+                    thead { tr {
+                        th { "queue" } th .number { "waiting" } th .number { "the next for" } th .number { "running" }
+                        th { "served by" } th { "limits" } th { "" }
+                    } }
+                    tbody { @for queue in queues { (row(queue)) } }
+                }
+            }
+        }
+    };
+    seen.page(Section::Queues, "Queues", content)
+}
+
+fn row(queue: &Queue) -> Markup {
+    let served = match queue.served_by {
+        0 => "nobody".to_owned(),
+        1 => "1 process".to_owned(),
+        many => format!("{many} processes"),
+    };
+    html! {
+        tr {
+            td data-label="queue" {
+                a href=(addressed("queues", &queue.name)) { (name(&queue.name)) }
+                @if queue.paused { " " span .state .mild { "paused" } }
+            }
+            td .number data-label="waiting" { (count(queue.size as u64)) }
+            td .number data-label="the next for" { @if let Some(seconds) = queue.latency { (lasting(seconds)) } }
+            td .number data-label="running" { (count(queue.running as u64)) }
+            td data-label="served by" .bad-text[queue.served_by == 0 && queue.size > 0] { (served) }
+            td data-label="limits" { (limits(queue)) }
+            td { form method="post" action="/dashboard/queues" {
+                input type="hidden" name="queue" value=(queue.name);
+                @if queue.paused {
+                    button name="action" value="resume" aria-label=(format!("Resume {}", plain(&queue.name))) { "Resume" }
+                } @else {
+                    button name="action" value="pause" aria-label=(format!("Pause {}", plain(&queue.name))) { "Pause" }
+                }
+            } }
+        }
+    }
+}
+
+fn limits(queue: &Queue) -> Markup {
+    html! {
+        @if let Some(most) = queue.at_once {
+            div { (queue.held) " of " (most) " at once " meter min="0" max=(most) value=(queue.held) {} }
+        }
+        @if let Some((most, seconds, used)) = queue.starts {
+            div { (used) " of " (most) " starts in " (about(seconds)) }
+        }
+        @if queue.held > 0 && queue.at_once.is_none() {
+            div { (queue.held) " at once, by a limit that QUEUE_LIMITS here lacks" }
+        }
+    }
+}
+
+/// Pause or resume.
+pub(super) async fn steer(
+    State(desk): State<Desk>,
+    uri: Uri,
+    form: Fields,
+) -> Result<Response, Trouble> {
+    let queue = form.get("queue");
+    let (steered, what) = match form.get("action") {
+        "pause" => {
+            (inspect::pause(&desk.redis, queue).await, "paused: no worker takes another job of it")
+        }
+        "resume" => (inspect::resume(&desk.redis, queue).await, "resumed"),
+        _ => return Err(Trouble::Bad("Pause or resume?".to_owned())),
+    };
+    let told = match steered {
+        Ok(_) => Told::good(format!("{} is {what}.", plain(queue))),
+        Err(error) => Told::bad(refused(&error)),
+    };
+    Ok(told.at(&uri))
+}
+
+/// The jobs that wait in one, the next one first.
+pub(super) async fn one(
+    State(desk): State<Desk>,
+    Path(queue): Path<String>,
+    seen: Seen,
+) -> Result<Response, Trouble> {
+    let from = sought(&seen.query);
+    let (total, jobs) = inspect::waiting(&desk.redis, &queue, from, PAGE).await?;
+    let now = seen.now();
+    let known: Vec<&Queue> = seen.figures.queues.all.iter().filter(|it| it.name == queue).collect();
+    let content = html! {
+        section .card id="queue" data-live {
+            @if !known.is_empty() {
+                table .rows { tbody { @for queue in &known { (row(queue)) } } }
+            }
+        }
+        section .card id="jobs" data-live {
+            @if jobs.is_empty() { p .empty { "Nothing waits here." } } @else {
+                table .rows {
+                    thead { tr { th .number { "" } th { "class" } th { "arguments" } th { "waits since" } } }
+                    tbody { @for (place, job) in jobs.iter().enumerate() {
+                        tr {
+                            td .number data-label="place" { (count((from + place + 1) as u64)) }
+                            td data-label="class" { a href=(addressed("jobs", &job.entry.jid)) { (name(&job.entry.class)) } }
+                            td .long data-label="arguments" { (arguments(job.args().as_deref(), &job.entry.jid)) }
+                            td data-label="waits since" { @if let Some(since) = job.entry.enqueued_at { (when(now, since)) } }
+                        }
+                    } }
+                }
+            }
+            (pages(&seen.uri, from, total))
+        }
+    };
+    let title = format!("Queue {}", plain(&queue));
+    Ok(seen.page(Section::Queues, &title, content))
+}

@@ -1,0 +1,146 @@
+// Follows the page that is open: fetches it once more every few seconds and takes over the parts
+// that are marked. What the reader has opened, ticked or is typing stays.
+"use strict";
+
+const EVERY = 3000;
+const MINUTES = 5;
+const SVG = "http://www.w3.org/2000/svg";
+
+const follow = document.getElementById("follow");
+const points = [];
+
+function restore(before, after) {
+  for (const open of before.querySelectorAll("details[data-key][open]")) {
+    const same = after.querySelector(`details[data-key="${CSS.escape(open.dataset.key)}"]`);
+    if (same) same.open = true;
+  }
+  for (const ticked of before.querySelectorAll("input[type=checkbox]:checked")) {
+    const same = after.querySelector(`input[name="${CSS.escape(ticked.name)}"][value="${CSS.escape(ticked.value)}"]`);
+    if (same) same.checked = true;
+  }
+}
+
+// Whether the reader is at work in there: then it stays as it is for now.
+function inUse(part) {
+  const selection = document.getSelection();
+  const selects = selection && !selection.isCollapsed && part.contains(selection.anchorNode);
+  const focused = document.activeElement;
+  return selects || (part.contains(focused) && focused !== part);
+}
+
+function takeOver(fresh) {
+  for (const part of document.querySelectorAll("[data-live][id]")) {
+    const other = fresh.getElementById(part.id);
+    if (!other || part.isEqualNode(other) || inUse(part)) continue;
+    const scrolled = part.scrollLeft;
+    restore(part, other);
+    const adopted = document.adoptNode(other);
+    part.replaceWith(adopted);
+    adopted.scrollLeft = scrolled;
+  }
+}
+
+async function refresh() {
+  if (document.hidden || !follow.checked || document.querySelector("[data-still]")) return;
+  const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(10000) });
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (!answer.ok) {
+    say(fresh.querySelector("main")?.textContent || `The answer was ${answer.status}.`);
+    return;
+  }
+  say("");
+  takeOver(fresh);
+  note();
+}
+
+function say(text) {
+  const place = document.getElementById("warnings");
+  if (!place) return;
+  let line = document.getElementById("away");
+  if (!text) return line?.remove();
+  if (!line) {
+    line = document.createElement("p");
+    line.id = "away";
+    line.className = "banner";
+    line.setAttribute("role", "alert");
+    place.before(line);
+  }
+  line.textContent = text;
+}
+
+// The chart of the last minutes: each fetch brings totals, the difference is what has run.
+function note() {
+  const figures = document.getElementById("figures")?.dataset;
+  if (!figures) return;
+  const point = { at: +figures.now, processed: +figures.processed, failed: +figures.failed, latency: +figures.latency };
+  const last = points.at(-1);
+  if (last && point.at <= last.at) return;
+  if (last) {
+    const seconds = point.at - last.at;
+    point.runs = Math.max(0, point.processed - last.processed) / seconds;
+    point.fails = Math.max(0, point.failed - last.failed) / seconds;
+  }
+  points.push(point);
+  while (points[0].at < point.at - MINUTES * 60) points.shift();
+  draw(point);
+}
+
+function draw(last) {
+  const rated = points.filter((point) => point.runs !== undefined);
+  const most = Math.max(...rated.map((point) => point.runs), 0);
+  const longest = Math.max(...points.map((point) => point.latency), 0);
+  const runs = document.getElementById("liveruns");
+  lines(runs, 100, [
+    ["line", rated.map((point) => [point.at, point.runs])],
+    ["line failed", rated.map((point) => [point.at, point.fails])],
+  ], most, last.at);
+  lines(document.getElementById("livelatency"), 60, [
+    ["line latency", points.map((point) => [point.at, point.latency])],
+  ], longest, last.at);
+  const write = (id, text) => { document.getElementById(id).textContent = text; };
+  write("liverate", `up to ${number(most)}`);
+  write("livewait", `up to ${longest.toFixed(1)} s`);
+  if (last.runs !== undefined) write("rates", `${number(last.runs)} runs a second, ${number(last.fails)} failed`);
+}
+
+function lines(svg, height, all, most, now) {
+  const start = now - MINUTES * 60;
+  const drawn = all.map(([className, values]) => {
+    const line = document.createElementNS(SVG, "polyline");
+    const place = ([at, value]) => {
+      const x = ((at - start) / (MINUTES * 60)) * 600;
+      const y = height - 1 - (most > 0 ? (value / most) * (height - 4) : 0);
+      return `${x.toFixed(1)},${y.toFixed(1)}`;
+    };
+    line.setAttribute("points", values.map(place).join(" "));
+    line.setAttribute("class", className);
+    return line;
+  });
+  svg.replaceChildren(...drawn);
+}
+
+function number(value) {
+  return value >= 100 ? Math.round(value).toLocaleString("en") : value.toFixed(1);
+}
+
+// Ticking the box in the head of a table ticks all of them.
+document.addEventListener("change", (event) => {
+  if (!event.target.matches("input[data-all]")) return;
+  const table = event.target.closest("table");
+  for (const box of table.querySelectorAll("tbody input[type=checkbox]")) box.checked = event.target.checked;
+});
+
+for (const scripted of document.querySelectorAll(".scripted, .live")) scripted.hidden = false;
+follow.checked = sessionStorage.getItem("follow") !== "no";
+follow.addEventListener("change", () => sessionStorage.setItem("follow", follow.checked ? "yes" : "no"));
+note();
+(async () => {
+  for (;;) {
+    await new Promise((done) => setTimeout(done, EVERY));
+    try {
+      await refresh();
+    } catch {
+      if (!document.hidden) say("The web process does not answer. The page shows what was so before.");
+    }
+  }
+})();

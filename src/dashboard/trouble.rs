@@ -1,0 +1,57 @@
+//! What a page says when there is nothing to show.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use maud::html;
+use redis::RedisError;
+
+use super::page;
+use crate::engine::is_full;
+
+/// Why not.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// Redis is away or does not answer; with the reason.
+    Away(String),
+    /// There is no such page, or it is not there any more.
+    Nowhere(String),
+    /// The form is not one of ours.
+    Bad(String),
+}
+
+pub(super) async fn nowhere() -> Trouble {
+    Trouble::Nowhere("There is no such page.".to_owned())
+}
+
+impl From<RedisError> for Trouble {
+    fn from(error: RedisError) -> Trouble {
+        tracing::warn!("dashboard: {error}");
+        Trouble::Away("It did not answer as it should; the log says more.".to_owned())
+    }
+}
+
+/// In words for whoever clicked, why Redis did not do it.
+pub(super) fn refused(error: &RedisError) -> String {
+    match error.code() {
+        _ if is_full(error) => "Redis is full and refuses to write: nothing was changed. Free memory or take a larger plan.".to_owned(),
+        Some("READONLY") => "Redis is a read-only replica: nothing was changed.".to_owned(),
+        Some(code) => format!("Redis refused it ({code})."),
+        None => "Redis did not answer: it may be done or not. Look before you try again.".to_owned(),
+    }
+}
+
+impl IntoResponse for Trouble {
+    fn into_response(self) -> Response {
+        let (status, title, text) = match self {
+            Trouble::Away(why) => (StatusCode::SERVICE_UNAVAILABLE, "Redis is not there", why),
+            Trouble::Nowhere(what) => (StatusCode::NOT_FOUND, "Not here", what),
+            Trouble::Bad(what) => (StatusCode::BAD_REQUEST, "Not understood", what),
+        };
+        let mut response = page::bare(title, html! { p class="empty" { (text) } });
+        *response.status_mut() = status;
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
