@@ -144,7 +144,7 @@ fn backtrace(found: &Found) -> Markup {
     let lines = found.backtrace();
     let shown: Vec<String> = lines.iter().take(LINES).map(|line| text(line, LINE)).collect();
     html! {
-        @if shown.is_empty() { p .faint { "No backtrace: the job does not ask for one (BACKTRACE)." } }
+        @if shown.is_empty() { p .faint { "No backtrace was kept: a payload asks for one with \"backtrace\": true." } }
         @else { details open { summary { "Backtrace" } pre { (shown.join("\n")) } } }
     }
 }
