@@ -4,12 +4,14 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::page::Section;
+use super::paging::{PAGE, pages, sought};
 use super::seen::Seen;
 use super::words::{count, lasting, name};
 use crate::engine::{Class, Spread};
 
 pub(super) async fn show(seen: Seen) -> Response {
     let mut classes: Vec<&Class> = seen.figures.classes.iter().collect();
+    let from = sought(&seen.query);
     classes.sort_by(|one, other| other.took.seconds.total_cmp(&one.took.seconds));
     let content = html! {
         section .card id="classes" data-live {
@@ -21,8 +23,9 @@ pub(super) async fn show(seen: Seen) -> Response {
                         th { "class" } th .number { "runs" } th .number { "failed" } th .number { "mean" }
                         th .number { "half within" } th .number { "95 % within" } th .number { "together" } th { "run times" }
                     } }
-                    tbody { @for class in classes { (row(class)) } }
+                    tbody { @for class in classes.iter().skip(from).take(PAGE) { (row(class)) } }
                 }
+                (pages(&seen.uri, from, classes.len()))
             }
         }
         p .faint { "Since the first run, all processes of this program together; run times are of runs that ended well. Over time: Prometheus reads the same from /metrics." }

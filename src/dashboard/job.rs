@@ -190,7 +190,7 @@ pub(super) async fn edit(
     }
     let edit = [Edit::Retry, Edit::Kill, Edit::Delete].into_iter().find(|it| verb(*it) == action);
     let edit = edit.ok_or_else(|| Trouble::Bad("Retry, kill, delete or cancel?".to_owned()))?;
-    let search = inspect::find(&desk.redis, &[jid.clone()], &desk.known).await?;
+    let search = inspect::find(&desk.redis, std::slice::from_ref(&jid), &desk.known).await?;
     let Some(found) = search.found.iter().find(|found| found.is(&jid)) else {
         return Ok(Told::bad(format!("The job {} is not there any more.", plain(&jid)))
             .at(&Uri::from_static("/dashboard")));

@@ -6,12 +6,16 @@ use maud::{Markup, html};
 
 use super::chart::charts;
 use super::history::{Range, bars};
+use super::jobs::addressed;
 use super::page::Section;
 use super::seen::Seen;
 use super::trouble::Trouble;
 use super::words::{bytes, count, lasting, name};
 use super::{Desk, seen};
-use crate::engine::inspect::Figures;
+use crate::engine::inspect::{Figures, Queue};
+
+/// So many queues are named in a warning.
+const NAMED: usize = 5;
 
 pub(super) async fn show(State(desk): State<Desk>, seen: Seen) -> Result<Response, Trouble> {
     let range = Range::parse(seen.query.get("range"));
@@ -42,27 +46,37 @@ pub(super) async fn show(State(desk): State<Desk>, seen: Seen) -> Result<Respons
 /// What somebody should do something about, with the page where it can be done.
 fn problems(figures: &Figures) -> Markup {
     let queues = &figures.queues;
-    let unserved = queues.all.iter().filter(|queue| queue.size > 0 && queue.served_by == 0);
-    let paused = queues.all.iter().filter(|queue| queue.size > 0 && queue.paused);
+    let waiting = || queues.all.iter().filter(|queue| queue.size > 0);
+    let unserved: Vec<&Queue> = waiting().filter(|queue| queue.served_by == 0).collect();
+    let paused: Vec<&Queue> = waiting().filter(|queue| queue.paused).collect();
     let overdue = figures.retry.overdue.max(figures.scheduled.overdue);
     html! {
         div id="problems" data-live {
             @if queues.processes.all.is_empty() {
                 p .banner { "No worker process is alive: nothing runs. Start one, or scale it up." }
             } @else {
-                @for queue in unserved {
-                    p .banner { "The queue " (name(&queue.name)) " has jobs, and no process serves it: see "
-                        a href="/dashboard/queues" { "queues" } " and the setting QUEUES." }
+                @if !unserved.is_empty() {
+                    p .banner { "Jobs wait that no process serves, in " (names(&unserved)) ": see the setting QUEUES." }
                 }
                 @if overdue > 60.0 {
                     p .banner { "Jobs have been due for " (lasting(overdue)) " and nobody moved them to their queues: are all processes quiet?" }
                 }
             }
-            @for queue in paused {
-                p .banner .mild { "The queue " (name(&queue.name)) " is paused, and jobs wait in it: "
-                    a href="/dashboard/queues" { "resume" } "." }
+            @if !paused.is_empty() {
+                p .banner .mild { "Jobs wait in queues that are paused: " (names(&paused)) "." }
             }
         }
+    }
+}
+
+/// The first of them, with the pages of their jobs.
+fn names(queues: &[&Queue]) -> Markup {
+    html! {
+        @for (place, queue) in queues.iter().take(NAMED).enumerate() {
+            @if place > 0 { ", " }
+            a href=(addressed("queues", &queue.name)) { (name(&queue.name)) }
+        }
+        @if queues.len() > NAMED { " and " (queues.len() - NAMED) " more" }
     }
 }
 

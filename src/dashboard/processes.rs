@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use super::Desk;
 use super::fields::Fields;
 use super::page::Section;
+use super::paging::{PAGE, pages, sought};
 use super::seen::Seen;
 use super::told::Told;
 use super::trouble::{Trouble, refused};
@@ -20,6 +21,7 @@ const NAMED: usize = 12;
 
 pub(super) async fn show(seen: Seen) -> Response {
     let (processes, now) = (&seen.figures.queues.processes.all, seen.now());
+    let from = sought(&seen.query);
     let sum = |of: fn(&Process) -> u64| processes.iter().map(of).sum::<u64>();
     let content = html! {
         section .card id="processes" data-live {
@@ -39,8 +41,9 @@ pub(super) async fn show(seen: Seen) -> Response {
                     thead { tr {
                         th { "process" } th .number { "busy" } th .number { "memory" } th { "last beat" } th { "up" } th { "queues" } th { "" }
                     } }
-                    tbody { @for process in processes { (row(process, now)) } }
+                    tbody { @for process in processes.iter().skip(from).take(PAGE) { (row(process, now)) } }
                 }
+                (pages(&seen.uri, from, processes.len()))
             }
         }
         p .faint { "Quiet: takes no new job, as after TSTP; a restart ends that. Stop: as after TERM; what does not end in time goes back to its queue, and the platform starts the process again." }

@@ -18,7 +18,7 @@ use crate::engine::inspect::{self, Queue};
 use crate::text::{about, plain};
 
 pub(super) async fn show(seen: Seen) -> Response {
-    let queues = &seen.figures.queues.all;
+    let (queues, from) = (&seen.figures.queues.all, sought(&seen.query));
     let content = html! {
         section .card id="queues" data-live {
             @if queues.is_empty() {
@@ -29,8 +29,9 @@ pub(super) async fn show(seen: Seen) -> Response {
                         th { "queue" } th .number { "waiting" } th .number { "the next for" } th .number { "running" }
                         th { "served by" } th { "limits" } th { "" }
                     } }
-                    tbody { @for queue in queues { (row(queue)) } }
+                    tbody { @for queue in queues.iter().skip(from).take(PAGE) { (row(queue)) } }
                 }
+                (pages(&seen.uri, from, queues.len()))
             }
         }
     };
