@@ -4,6 +4,8 @@
 
 const EVERY = 3000;
 const MINUTES = 5;
+// Workers count with their heartbeats, some seconds apart: a rate is taken over this many.
+const SMOOTH = 15;
 
 const follow = document.getElementById("follow");
 const points = [];
@@ -74,10 +76,11 @@ function note() {
   const point = { at: +figures.now, processed: +figures.processed, failed: +figures.failed, latency: +figures.latency };
   const last = points.at(-1);
   if (last && point.at <= last.at) return;
-  if (last) {
-    const seconds = point.at - last.at;
-    point.runs = Math.max(0, point.processed - last.processed) / seconds;
-    point.fails = Math.max(0, point.failed - last.failed) / seconds;
+  const base = points.find((earlier) => earlier.at >= point.at - SMOOTH);
+  if (base) {
+    const seconds = point.at - base.at;
+    point.runs = Math.max(0, point.processed - base.processed) / seconds;
+    point.fails = Math.max(0, point.failed - base.failed) / seconds;
   }
   points.push(point);
   while (points[0].at < point.at - MINUTES * 60) points.shift();
