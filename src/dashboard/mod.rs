@@ -35,8 +35,8 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::get;
 
+use crate::engine::Redis;
 use crate::engine::inspect::Known;
-use crate::engine::{Client, Redis};
 
 /// Bytes of a form at most: some thousand ticked jobs.
 const FORM: usize = 256 * 1024;
@@ -46,8 +46,6 @@ const FORM: usize = 256 * 1024;
 pub struct Desk {
     /// The server that all processes share.
     pub redis: Redis,
-    /// Enqueues cron lines by hand.
-    pub jobs: Client,
     /// What the settings say of queues, and Redis does not.
     pub known: Arc<Known>,
 }
