@@ -3,6 +3,7 @@
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use roustabout::app::App;
 use roustabout::config::Config;
@@ -17,6 +18,9 @@ use tokio::net::TcpListener;
 #[derive(clap::Parser)]
 #[command(name = "web", version, after_help = SETTINGS)]
 struct Arguments {}
+
+/// How long the first requests wait for the first connection to Redis.
+const CONNECTING: Duration = Duration::from_secs(2);
 
 const SETTINGS: &str = "\
 Everything is configured by environment variables, or a .env file in the working directory:
@@ -95,6 +99,9 @@ async fn serve(
     app: App,
     lifecycle: Lifecycle,
 ) -> Result<(), String> {
+    // A request that comes before it would be refused for nothing, and a platform sends those that
+    // it held during the boot as soon as the port is open.
+    let _ = tokio::time::timeout(CONNECTING, app.redis.tried()).await;
     let api_token = config.api_token.as_deref().map(Into::into);
     let web = Web { app, lifecycle: lifecycle.clone(), api_token };
     let served = routes::serve(listener, routes::router(web), lifecycle).await;
