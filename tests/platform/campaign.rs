@@ -19,7 +19,10 @@ const DEPLOYS: usize = 200;
 const HELD: usize = 20;
 /// Requests and deliveries until the next deploy: so few, at times, that it meets processes that
 /// have not begun.
-const BETWEEN: usize = 40;
+const BETWEEN: usize = 30;
+
+/// Deploys while connections to Redis are cut.
+const CUTS: usize = 12;
 
 const CONFIG: [(&str, &str); 5] = [
     ("API_TOKEN", "t0ken"),
@@ -32,35 +35,36 @@ const CONFIG: [(&str, &str); 5] = [
 /// 30 s are 7.5 s.
 const PACE: Pace = Pace(Duration::from_millis(250));
 
-fn app<'a>(redis: &'a Redis, config: &'a [(&'a str, &'a str)]) -> App<'a> {
-    App {
+/// The real programs on this Redis.
+fn start(redis: &Redis) -> Platform {
+    let url = redis.url();
+    Platform::start(App {
         procfile: Procfile::of_the_repository(),
         formation: "web=1 worker=3",
-        config,
+        config: &[&CONFIG[..], &[("REDIS_URL", &url)]].concat(),
         dir: redis.dir(),
         pace: PACE,
         preboot: false,
-    }
+    })
 }
 
 #[test]
 fn two_hundred_deploys_fail_no_request_and_lose_no_job() {
     let redis = Redis::start();
-    let url = redis.url();
-    let config = [&CONFIG[..], &[("REDIS_URL", &url)]].concat();
-    let platform = Platform::start(app(&redis, &config));
+    let platform = start(&redis);
     let load = Load::new(&platform.router, &redis);
     under(&load, || {
         for deploy in 0..DEPLOYS {
             if deploy % HELD == HELD / 2 {
                 load.hold_one();
             }
-            let wanted = progress(&load) + fastrand::usize(..BETWEEN);
-            wait_for("some progress", || (progress(&load) >= wanted).then_some(()));
+            go_on(&load, fastrand::usize(..BETWEEN));
             platform.deploy();
         }
     });
-    let (jobs, interrupted) = all_done(&load);
+    let done = all_done(&load);
+    nothing_left(&redis);
+    each_once(&load);
     platform.shut_down();
     let failed = load.failed.lock().unwrap();
     assert!(failed.is_empty(), "{} requests failed:\n{}", failed.len(), failed.join("\n"));
@@ -69,13 +73,33 @@ fn two_hundred_deploys_fail_no_request_and_lose_no_job() {
     let odd: Vec<_> = ends.iter().filter(|end| !end.in_order()).collect();
     assert!(odd.is_empty(), "{odd:?}");
     assert_eq!(ends.len(), 4 * (DEPLOYS + 1));
+    nothing_failed(&redis);
+    assert_eq!(redis.ask::<usize>(&["GET", "stat:processed"]), done.jobs, "each counted once");
+    assert!(done.interruptions > 0, "no import has met a deploy");
+    let requests = load.answered.load(Ordering::Relaxed);
+    eprintln!("{DEPLOYS} deploys, {requests} requests, {done:?}");
+}
+
+// what was in doubt when its connection went may be refused, or run again; it may not be lost
+#[test]
+fn deploys_with_cut_connections_to_redis_lose_no_job() {
+    let redis = Redis::start();
+    let platform = start(&redis);
+    let load = Load::new(&platform.router, &redis);
+    under(&load, || {
+        for _ in 0..CUTS {
+            go_on(&load, BETWEEN);
+            platform.deploy();
+            for _ in 0..3 {
+                go_on(&load, fastrand::usize(..BETWEEN / 4));
+                load.cut_connections();
+            }
+        }
+    });
+    all_done(&load);
     nothing_left(&redis);
-    assert_eq!(redis.ask::<usize>(&["GET", "stat:processed"]), jobs, "each counted once");
-    assert!(interrupted > 0, "no import has met a deploy");
-    eprintln!(
-        "{DEPLOYS} deploys, {} requests, {jobs} jobs, {interrupted} interruptions of imports",
-        load.answered.load(Ordering::Relaxed)
-    );
+    platform.shut_down();
+    assert_eq!(platform.log.errors(), [""; 0]);
 }
 
 /// Does this while there is load.
@@ -99,15 +123,24 @@ impl Drop for Ends<'_, '_> {
     }
 }
 
-fn progress(load: &Load<'_>) -> usize {
-    load.answered.load(Ordering::Relaxed) + load.receiver.answered()
+/// Waits for so many more requests and deliveries.
+fn go_on(load: &Load<'_>, further: usize) {
+    let progress = || load.answered.load(Ordering::Relaxed) + load.receiver.answered();
+    let wanted = progress() + further;
+    wait_for("some progress", || (progress() >= wanted).then_some(()));
 }
 
-/// Waits for every job that was taken, and sees that each ran as often as it should. Returns how
-/// many there were, and how often an import was interrupted.
-fn all_done(load: &Load<'_>) -> (usize, u64) {
+#[derive(Debug)]
+struct Done {
+    jobs: usize,
+    /// Of imports.
+    interruptions: u64,
+}
+
+/// Waits for every job that was taken, and sees that imports are whole.
+fn all_done(load: &Load<'_>) -> Done {
     let (uploads, pushed) = (load.uploads.lock().unwrap(), load.pushed.lock().unwrap());
-    let mut interrupted = 0;
+    let mut interruptions = 0;
     for upload in uploads.iter() {
         let import = wait_for(&format!("the import {}", upload.jid), || {
             let path = format!("/imports/{}", upload.jid);
@@ -115,36 +148,44 @@ fn all_done(load: &Load<'_>) -> (usize, u64) {
             (import["state"] == "done").then_some(import)
         });
         assert_eq!(import["accepted"], upload.rows, "{import}");
-        interrupted += import["interruptions"].as_u64().unwrap();
+        interruptions += import["interruptions"].as_u64().unwrap();
     }
-    let told = uploads.len() + pushed.len();
-    wait_for("all deliveries", || (load.receiver.answered() >= told).then_some(()));
     for jid in pushed.iter() {
         wait_for(&format!("the job {jid}"), || {
             (load.receiver.seen(jid).answered > 0).then_some(())
         });
     }
-    let odd: Vec<_> = load.receiver.all().into_iter().filter(|(_, seen)| !once(*seen)).collect();
+    let told = uploads.len() + pushed.len();
+    wait_for("all deliveries", || (load.receiver.answered() >= told).then_some(()));
+    Done { jobs: uploads.len() + told, interruptions }
+}
+
+/// No job has run again, but for those that are longer than the grace; and there is no other.
+fn each_once(load: &Load<'_>) {
+    let (uploads, pushed) = (load.uploads.lock().unwrap(), load.pushed.lock().unwrap());
+    let all = load.receiver.all();
+    let once = |seen: &Seen| seen.answered == 1 && seen.cut <= 1 && seen.open == 0;
+    let odd: Vec<_> = all.iter().filter(|(_, seen)| !once(seen)).collect();
     assert!(odd.is_empty(), "not delivered once: {odd:?}");
-    let cut: u32 = load.receiver.all().values().map(|seen| seen.cut).sum();
+    let cut: u32 = all.values().map(|seen| seen.cut).sum();
     assert_eq!(cut as usize, DEPLOYS / HELD, "only what is longer than the grace is interrupted");
-    assert_eq!(load.receiver.all().len(), told, "a job that nobody has enqueued");
+    assert_eq!(all.len(), uploads.len() + pushed.len(), "a job that nobody has enqueued");
     let rows: usize = uploads.iter().map(|upload| upload.rows).sum();
     assert_eq!(load.redis.ask::<usize>(&["HLEN", "roustabout:records"]), rows);
-    (uploads.len() + told, interrupted)
 }
 
-/// Answered once; a job that is longer than the grace may have begun before.
-fn once(seen: Seen) -> bool {
-    seen.answered == 1 && seen.cut <= 1 && seen.open == 0
-}
-
+/// Waits until no job is left anywhere, and sees that none is buried.
 fn nothing_left(redis: &Redis) {
-    for key in ["queue:imports", "queue:webhooks", "queue:default", "retry", "dead", "schedule"] {
-        assert_eq!(redis.ask::<usize>(&["EXISTS", key]), 0, "{key}");
-    }
-    for keys in ["roustabout:inflight:*", "it-*"] {
-        assert_eq!(redis.ask::<Vec<String>>(&["KEYS", keys]), [""; 0]);
-    }
+    let jobs = "EXISTS queue:imports queue:webhooks queue:default retry schedule";
+    wait_for("the last job", || {
+        let exists: Vec<&str> = jobs.split(' ').collect();
+        let held: Vec<String> = redis.ask(&["KEYS", "roustabout:inflight:*"]);
+        (redis.ask::<usize>(&exists) == 0 && held.is_empty()).then_some(())
+    });
+    assert_eq!(redis.ask::<usize>(&["ZCARD", "dead"]), 0);
+}
+
+fn nothing_failed(redis: &Redis) {
     assert_eq!(redis.ask::<Option<usize>>(&["GET", "stat:failed"]).unwrap_or(0), 0);
+    assert_eq!(redis.ask::<Vec<String>>(&["KEYS", "it-*"]), [""; 0]);
 }

@@ -1,7 +1,8 @@
-//! One dyno: a process group under a name that others had before it and will have after it.
+//! One dyno: a process under a name that others had before it and will have after it. The platform
+//! signals all processes of a dyno; the Procfile's commands are one each, without a shell.
 
 use std::io::{BufRead, BufReader};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,7 +66,7 @@ impl Dyno {
         port: Option<u16>,
         log: &Log,
     ) -> Dyno {
-        command.env("DYNO", slot.to_string()).process_group(0);
+        command.env("DYNO", slot.to_string());
         if let Some(port) = port {
             command.env("PORT", port.to_string());
         }
@@ -107,15 +108,13 @@ fn code(status: ExitStatus) -> u8 {
     status.code().or(status.signal().map(|signal| 128 + signal)).unwrap() as u8
 }
 
-/// Signals all processes of these dynos.
+/// Signals these.
 pub fn signal<'a>(name: &str, dynos: impl IntoIterator<Item = &'a Dyno>) {
-    let groups: Vec<String> =
-        dynos.into_iter().map(|dyno| format!("-{}", dyno.child.id())).collect();
-    if !groups.is_empty() {
+    let ids: Vec<String> = dynos.into_iter().map(|dyno| dyno.child.id().to_string()).collect();
+    if !ids.is_empty() {
         // one that has ended by now is no failure
         let mut kill = Command::new("kill");
-        kill.arg(format!("-{name}")).arg("--").args(groups);
-        kill.stderr(Stdio::null()).status().unwrap();
+        kill.arg(format!("-{name}")).args(ids).stderr(Stdio::null()).status().unwrap();
     }
 }
 

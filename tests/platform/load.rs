@@ -93,6 +93,12 @@ impl<'a> Load<'a> {
         });
     }
 
+    /// Cuts all connections to Redis, but none that pushes.
+    pub fn cut_connections(&self) {
+        let _pushed = self.pushed.lock().expect("no panic");
+        self.redis.ask::<usize>(&["CLIENT", "KILL", "TYPE", "normal"]);
+    }
+
     /// As Sidekiq's client does: LPUSH, and the queue's name.
     fn push(&self, how: &str) -> String {
         let jid = format!("{:024x}", fastrand::u128(..) >> 32);
@@ -101,9 +107,10 @@ impl<'a> Load<'a> {
             "class": "DeliverWebhook", "args": args, "queue": "webhooks", "jid": jid,
             "retry": true, "created_at": 1.5, "enqueued_at": 1.5,
         });
+        let mut pushed = self.pushed.lock().expect("no panic");
         self.redis.ask::<()>(&["SADD", "queues", "webhooks"]);
         self.redis.ask::<()>(&["LPUSH", "queue:webhooks", &job.to_string()]);
-        self.pushed.lock().expect("no panic").push(jid.clone());
+        pushed.push(jid.clone());
         jid
     }
 

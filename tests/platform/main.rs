@@ -17,5 +17,6 @@ mod platform;
 mod procfile;
 mod receiver;
 mod router;
+mod rules;
 mod space;
 mod wire;

@@ -1,6 +1,6 @@
 //! The platform: starts and stops dynos as the formation, the releases and their own ends ask for.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -24,7 +24,6 @@ pub struct Platform {
     pub log: Log,
     pub router: Arc<Router>,
     space: Arc<Mutex<Space>>,
-    dir: PathBuf,
     over: Arc<AtomicBool>,
     keeper: Option<JoinHandle<()>>,
 }
@@ -45,7 +44,6 @@ impl Platform {
     pub fn start(app: App<'_>) -> Platform {
         let log = Log::default();
         let router = Arc::new(Router::new(app.pace, log.clone()));
-        let dir = app.dir.to_owned();
         let formation = Formation::parse(app.formation);
         let mut space = Space::new(&app, formation, router.clone(), log.clone());
         space.configure(app.config);
@@ -58,7 +56,7 @@ impl Platform {
                 thread::sleep(TICK);
             }
         });
-        Platform { log, router, space, dir, over, keeper: Some(keeper) }
+        Platform { log, router, space, over, keeper: Some(keeper) }
     }
 
     /// A new release of the same code.
@@ -89,7 +87,6 @@ impl Platform {
     pub fn run(&self, words: &[&str]) -> Output {
         let mut command = command(words);
         self.space().prepare_one_off(&mut command);
-        command.current_dir(&self.dir);
         run(command)
     }
 

@@ -93,7 +93,7 @@ impl Space {
 
     pub fn prepare_one_off(&mut self, command: &mut Command) {
         self.one_offs += 1;
-        command.env_clear().envs(&self.config).env("DYNO", format!("run.{}", self.one_offs));
+        self.furnish(command).env("DYNO", format!("run.{}", self.one_offs));
     }
 
     pub fn tick(&mut self) {
@@ -109,11 +109,16 @@ impl Space {
     fn start(&mut self, slot: &Slot) {
         self.serial += 1;
         let mut command = self.procfile.command(&slot.kind);
-        command.env_clear().envs(&self.config).current_dir(&self.dir);
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        self.furnish(&mut command);
         let port = (slot.kind == "web").then(free_port);
         let dyno = Dyno::start(command, slot.clone(), self.serial, self.release, port, &self.log);
         self.dynos.push(dyno);
+    }
+
+    /// The config, and nothing of what a developer has.
+    fn furnish<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        command.env_clear().env("PATH", path).envs(&self.config).current_dir(&self.dir)
     }
 
     /// The router hears of it, then the processes do.
