@@ -1,6 +1,7 @@
 //! Signals, while something is going on.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use crate::http::read;
 use crate::support::{Redis, Web, program, run, wait_for};
@@ -72,4 +73,34 @@ fn an_upload_in_progress_is_finished_after_term() {
     assert_eq!(read(socket).status, 202);
     assert_eq!(web.process.end().code(), Some(0));
     assert_eq!(redis.ask::<usize>(&["LLEN", "queue:imports"]), 1);
+}
+
+// a router in front of it cannot know of the stop before it comes
+#[test]
+fn what_was_on_its_way_at_a_term_is_answered() {
+    let redis = Redis::absent();
+    let mut web = Web::start(&redis, &[]);
+    let connect = || TcpStream::connect(("127.0.0.1", web.port)).unwrap();
+    let ask = |socket: &mut TcpStream| {
+        socket.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    };
+    let mut kept: Vec<TcpStream> = (0..8).map(|_| connect()).collect();
+    for socket in &mut kept {
+        ask(socket);
+        let mut answer = [0; 1024];
+        let length = socket.read(&mut answer).unwrap();
+        let head = String::from_utf8_lossy(&answer[..length]).to_ascii_lowercase();
+        assert!(head.starts_with("http/1.1 200") && !head.contains("connection: close"), "{head}");
+    }
+    // all of it is there before the process can look again
+    web.process.signal("STOP");
+    web.process.signal("TERM");
+    let mut all: Vec<TcpStream> = (0..8).map(|_| connect()).chain(kept).collect();
+    all.iter_mut().for_each(ask);
+    web.process.signal("CONT");
+    for socket in all {
+        let answer = read(socket);
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    }
+    assert_eq!(web.process.end().code(), Some(0));
 }
