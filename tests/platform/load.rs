@@ -87,7 +87,7 @@ impl<'a> Load<'a> {
     /// A delivery that nobody answers until it was interrupted; returns when it has begun.
     pub fn hold_one(&self) {
         let jid = self.push("held");
-        wait_for("a held delivery", || {
+        wait_for(&format!("the job {jid}"), || {
             let seen = self.receiver.seen(&jid);
             (seen.open + seen.cut > 0).then_some(())
         });
