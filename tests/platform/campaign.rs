@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::formation::Formation;
 use crate::load::Load;
 use crate::pace::Pace;
 use crate::platform::{App, Platform};
@@ -14,7 +15,6 @@ use crate::receiver::Seen;
 use crate::support::{Redis, wait_for};
 use crate::wire::Request;
 
-const DEPLOYS: usize = 200;
 /// At every so many deploys there is a job that is longer than the grace.
 const HELD: usize = 20;
 /// Requests and deliveries until the next deploy: so few, at times, that it meets processes that
@@ -36,12 +36,12 @@ const CONFIG: [(&str, &str); 5] = [
 const PACE: Pace = Pace(Duration::from_millis(250));
 
 /// The real programs on this Redis.
-fn start(redis: &Redis) -> Platform {
+fn start(redis: &Redis, formation: &str, more: &[(&str, &str)]) -> Platform {
     let url = redis.url();
     Platform::start(App {
         procfile: Procfile::of_the_repository(),
-        formation: "web=1 worker=3",
-        config: &[&CONFIG[..], &[("REDIS_URL", &url)]].concat(),
+        formation,
+        config: &[&CONFIG[..], &[("REDIS_URL", &url)], more].concat(),
         dir: redis.dir(),
         pace: PACE,
         preboot: false,
@@ -50,11 +50,22 @@ fn start(redis: &Redis) -> Platform {
 
 #[test]
 fn two_hundred_deploys_fail_no_request_and_lose_no_job() {
+    let interruptions = deploy(200, "web=1 worker=3", &[]);
+    assert!(interruptions > 0, "no import has met a deploy");
+}
+
+#[test]
+fn nor_do_those_of_a_web_with_a_worker_in_it() {
+    deploy(HELD, "web=1", &[("WORKER_EMBEDDED", "true")]);
+}
+
+/// So many deploys under load, and the books. Returns how often imports were interrupted.
+fn deploy(deploys: usize, formation: &str, more: &[(&str, &str)]) -> u64 {
     let redis = Redis::start();
-    let platform = start(&redis);
+    let platform = start(&redis, formation, more);
     let load = Load::new(&platform.router, &redis);
     under(&load, || {
-        for deploy in 0..DEPLOYS {
+        for deploy in 0..deploys {
             if deploy % HELD == HELD / 2 {
                 load.hold_one();
             }
@@ -64,7 +75,6 @@ fn two_hundred_deploys_fail_no_request_and_lose_no_job() {
     });
     let done = all_done(&load);
     nothing_left(&redis);
-    each_once(&load);
     platform.shut_down();
     let failed = load.failed.lock().unwrap();
     assert!(failed.is_empty(), "{} requests failed:\n{}", failed.len(), failed.join("\n"));
@@ -72,19 +82,20 @@ fn two_hundred_deploys_fail_no_request_and_lose_no_job() {
     let ends = platform.ends();
     let odd: Vec<_> = ends.iter().filter(|end| !end.in_order()).collect();
     assert!(odd.is_empty(), "{odd:?}");
-    assert_eq!(ends.len(), 4 * (DEPLOYS + 1));
+    assert_eq!(ends.len(), Formation::parse(formation).slots().len() * (deploys + 1));
+    each_once(&load, deploys / HELD);
     nothing_failed(&redis);
     assert_eq!(redis.ask::<usize>(&["GET", "stat:processed"]), done.jobs, "each counted once");
-    assert!(done.interruptions > 0, "no import has met a deploy");
     let requests = load.answered.load(Ordering::Relaxed);
-    eprintln!("{DEPLOYS} deploys, {requests} requests, {done:?}");
+    eprintln!("{formation}: {deploys} deploys, {requests} requests, {done:?}");
+    done.interruptions
 }
 
 // what was in doubt when its connection went may be refused, or run again; it may not be lost
 #[test]
 fn deploys_with_cut_connections_to_redis_lose_no_job() {
     let redis = Redis::start();
-    let platform = start(&redis);
+    let platform = start(&redis, "web=1 worker=3", &[]);
     let load = Load::new(&platform.router, &redis);
     under(&load, || {
         for _ in 0..CUTS {
@@ -161,14 +172,14 @@ fn all_done(load: &Load<'_>) -> Done {
 }
 
 /// No job has run again, but for those that are longer than the grace; and there is no other.
-fn each_once(load: &Load<'_>) {
+fn each_once(load: &Load<'_>, held: usize) {
     let (uploads, pushed) = (load.uploads.lock().unwrap(), load.pushed.lock().unwrap());
     let all = load.receiver.all();
     let once = |seen: &Seen| seen.answered == 1 && seen.cut <= 1 && seen.open == 0;
     let odd: Vec<_> = all.iter().filter(|(_, seen)| !once(seen)).collect();
     assert!(odd.is_empty(), "not delivered once: {odd:?}");
     let cut: u32 = all.values().map(|seen| seen.cut).sum();
-    assert_eq!(cut as usize, DEPLOYS / HELD, "only what is longer than the grace is interrupted");
+    assert_eq!(cut as usize, held, "only what is longer than the grace is interrupted");
     assert_eq!(all.len(), uploads.len() + pushed.len(), "a job that nobody has enqueued");
     let rows: usize = uploads.iter().map(|upload| upload.rows).sum();
     assert_eq!(load.redis.ask::<usize>(&["HLEN", "roustabout:records"]), rows);
