@@ -9,11 +9,11 @@ fn read(path: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// `app/FILE`, or `FILE` of `tests/it`.
+/// `app/FILE`, `platform/FILE`, or `FILE` of `tests/it`.
 fn source(file: &str) -> String {
-    match file.strip_prefix("app/") {
-        Some(file) => read(&format!("tests/app/{file}.rs")),
-        None => read(&format!("tests/it/{file}.rs")),
+    match ["app/", "platform/"].iter().any(|other| file.starts_with(other)) {
+        true => read(&format!("tests/{file}.rs")),
+        false => read(&format!("tests/it/{file}.rs")),
     }
 }
 
