@@ -24,9 +24,13 @@
 //! | `why` | `jobs why` |
 //! | `edits` | `jobs retry`, `kill`, `delete` |
 //! | `enqueue` | `jobs enqueue`, `quiet`, `stop` |
+//! | `procfile` | the `Procfile` as each of its readers takes it |
+//! | `app_json`, `json_schema` | `app.json` and Dokku's: Heroku's schema, the programs' settings |
+//! | `image` | `Dockerfile`, `heroku.yml`, `project.toml`, `.slugignore` |
 //! | `readme` | the README's first job, done as it says |
 //! | `http`, `support` | a small HTTP client, private servers |
 
+mod app_json;
 mod boot;
 mod cancel;
 mod edits;
@@ -37,8 +41,10 @@ mod guard;
 mod health;
 mod hirefire;
 mod http;
+mod image;
 mod import;
 mod jobs;
+mod json_schema;
 mod look;
 mod metrics;
 #[path = "../it/notify.rs"]
@@ -46,6 +52,7 @@ mod notify;
 mod ops;
 mod outage;
 mod pidfile;
+mod procfile;
 mod readme;
 mod stop;
 mod supervision;
