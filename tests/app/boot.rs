@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::support::{Redis, Web, program, run};
+use crate::support::{Redis, program, run};
 
 #[test]
 fn help_and_version_answer_and_bad_usage_is_2() {
@@ -64,9 +64,10 @@ fn a_dyno_without_redis_is_told_the_command() {
 #[test]
 fn a_dotenv_in_the_working_directory_fills_what_is_unset() {
     let redis = Redis::absent();
-    std::fs::write(redis.dir().join(".env"), "API_TOKEN=from-the-file\nPORT=1\n").unwrap();
-    let web = Web::start(&redis, &[]);
-    assert_eq!(web.get("/records").status, 401);
+    std::fs::write(redis.dir().join(".env"), "PORT=none\nCONCURRENCY=none\n").unwrap();
+    let output = run(program("web", &redis, &[("PORT", "1")]));
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(line.starts_with("web: CONCURRENCY accepts"), "{line}");
 }
 
 #[test]
