@@ -7,7 +7,7 @@
 pub mod app;
 pub mod boot;
 pub mod config;
-pub mod csv_file;
+pub mod csv_file; // sample
 pub mod dashboard;
 pub mod engine;
 pub mod explain;

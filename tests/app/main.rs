@@ -1,18 +1,14 @@
-//! The sample app from outside: the real programs, a private Redis, plain HTTP.
+//! The programs from outside: the real ones, a private Redis, plain HTTP.
 //!
 //! | module | what it shows |
 //! |---|---|
 //! | `boot` | command line, bad settings, a taken port |
-//! | `guard` | who may use the endpoints |
+//! | `guard` | what is not there |
 //! | `health` | what a worker tells orchestrators |
 //! | `metrics`, `exposition` | what Prometheus reads, and whether it could |
 //! | `hirefire` | what an autoscaler is told |
-//! | `upload` | what is taken, and what is refused before anything is stored |
-//! | `import` | what becomes of a file, interrupted or not |
-//! | `outage` | no Redis, a full Redis |
-//! | `stop` | signals, open event streams |
+//! | `stop` | signals |
 //! | `embedded` | `web` with a worker in it |
-//! | `trace` | a trace id, from a request to the lines about its jobs |
 //! | `ops` | the files in `ops/`, tried with systemd's checker and with monit |
 //! | `pidfile` | `worker --pidfile` |
 //! | `supervision` | what systemd hears of them |
@@ -27,6 +23,8 @@
 //! | `procfile` | the `Procfile` as each of its readers takes it |
 //! | `app_json`, `json_schema` | `app.json` and Dokku's: Heroku's schema, the programs' settings |
 //! | `image` | `Dockerfile`, `heroku.yml`, `project.toml`, `.slugignore` |
+//! | `sample` | all that tries them by way of the sample | // sample
+//! | `rename` | `bin/rename`: a name of your own |
 //! | `readme` | the README's first job, done as it says |
 //! | `http`, `support` | a small HTTP client, private servers |
 
@@ -42,7 +40,6 @@ mod health;
 mod hirefire;
 mod http;
 mod image;
-mod import;
 mod jobs;
 mod json_schema;
 mod look;
@@ -50,15 +47,14 @@ mod metrics;
 #[path = "../it/notify.rs"]
 mod notify;
 mod ops;
-mod outage;
 mod pidfile;
 mod procfile;
 mod readme;
+mod rename;
+mod sample; // sample
 mod stop;
 mod supervision;
 mod support;
-mod trace;
-mod upload;
 mod usage;
 mod webhook;
 mod why;

@@ -1,11 +1,11 @@
-//! Signals, while something is going on.
+//! Signals.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::http::read;
-use crate::support::{Redis, Web, program, run, wait_for};
+use crate::support::{Redis, Web, program, run};
 
 #[test]
 fn term_int_hup_and_quit_end_an_idle_web_with_0() {
@@ -34,46 +34,6 @@ fn the_signals_of_a_worker_change_nothing() {
         web.process.signal(signal);
         assert_eq!(web.get("/health").status, 200, "{signal}");
     }
-}
-
-#[test]
-fn an_open_event_stream_ends_at_term() {
-    let redis = Redis::start();
-    let mut web = Web::ready(&redis, &[]);
-    let jid = web.imported("", "id\n1\n");
-    let mut events = web.events(&jid);
-    assert!(events.any(|line| line.starts_with("data:") && line.contains("queued")));
-    web.process.signal("TERM");
-    // Ends on both sides, long before the grace for requests in progress.
-    let rest: Vec<String> = events.collect();
-    assert!(!rest.iter().any(|line| line.starts_with("data:")), "{rest:?}");
-    assert_eq!(web.process.end().code(), Some(0));
-}
-
-#[test]
-fn a_quiet_event_stream_is_kept_open_by_comments() {
-    let redis = Redis::start();
-    let web = Web::ready(&redis, &[]);
-    let jid = web.imported("", "id\n1\n");
-    assert!(web.events(&jid).any(|line| line.starts_with(':')));
-}
-
-#[test]
-fn an_upload_in_progress_is_finished_after_term() {
-    let redis = Redis::start();
-    let mut web = Web::ready(&redis, &[]);
-    let head = [("content-type", "text/csv"), ("content-length", "10")];
-    let mut socket = web.begin("POST", "/imports", &head);
-    socket.write_all(b"id,a\n").unwrap();
-    // Answered later than the first request came, so that one has been accepted.
-    assert_eq!(web.get("/health").status, 200);
-    web.process.signal("TERM");
-    let port = web.port;
-    wait_for("web to stop listening", || std::net::TcpStream::connect(("127.0.0.1", port)).err());
-    socket.write_all(b"12,3\n").unwrap();
-    assert_eq!(read(socket).status, 202);
-    assert_eq!(web.process.end().code(), Some(0));
-    assert_eq!(redis.ask::<usize>(&["LLEN", "queue:imports"]), 1);
 }
 
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";

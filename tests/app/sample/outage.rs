@@ -92,11 +92,3 @@ fn the_first_requests_wait_for_the_first_connection() {
     redis.signal("CONT");
     assert_eq!(read(socket).status, 202);
 }
-
-#[test]
-fn a_server_that_takes_connections_and_says_nothing_does_not_hold_up_a_boot() {
-    let redis = Redis::start();
-    redis.signal("STOP");
-    let web = Web::start(&redis, &[]);
-    assert_eq!((web.get("/health").status, web.get("/ready").status), (200, 503));
-}
