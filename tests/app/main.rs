@@ -22,6 +22,7 @@
 //! | `enqueue` | `jobs enqueue`, `quiet`, `stop` |
 //! | `sample` | all that tries them by way of the sample | // sample
 //! | `rename` | `bin/rename`: a name of your own |
+//! | `project` | what GitHub reads, and what CONTRIBUTING.md says of tests |
 //! | `readme` | the README's first job, done as it says |
 //! | `http`, `support` | a small HTTP client, private servers |
 
@@ -42,6 +43,7 @@ mod metrics;
 mod notify;
 mod ops;
 mod pidfile;
+mod project;
 mod readme;
 mod rename;
 mod sample; // sample
