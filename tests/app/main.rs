@@ -25,6 +25,7 @@
 //! | `image` | `Dockerfile`, `heroku.yml`, `project.toml`, `.slugignore` |
 //! | `sample` | all that tries them by way of the sample | // sample
 //! | `rename` | `bin/rename`: a name of your own |
+//! | `project` | what GitHub reads, and what CONTRIBUTING.md says of tests |
 //! | `readme` | the README's first job, done as it says |
 //! | `http`, `support` | a small HTTP client, private servers |
 
@@ -49,6 +50,7 @@ mod notify;
 mod ops;
 mod pidfile;
 mod procfile;
+mod project;
 mod readme;
 mod rename;
 mod sample; // sample
