@@ -27,12 +27,14 @@
 //! | `procfile` | the `Procfile` as each of its readers takes it |
 //! | `app_json`, `json_schema` | `app.json` and Dokku's: Heroku's schema, the programs' settings |
 //! | `image` | `Dockerfile`, `heroku.yml`, `project.toml`, `.slugignore` |
+//! | `deploy` | what `docs/deploy.md` names is there |
 //! | `readme` | the README's first job, done as it says |
 //! | `http`, `support` | a small HTTP client, private servers |
 
 mod app_json;
 mod boot;
 mod cancel;
+mod deploy;
 mod edits;
 mod embedded;
 mod enqueue;
