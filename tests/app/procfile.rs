@@ -91,13 +91,13 @@ fn unique(processes: Vec<(String, String)>) -> Processes {
     Ok(processes)
 }
 
-fn last_wins(processes: Vec<(String, String)>) -> Processes {
+fn last_wins(processes: Vec<(String, String)>) -> Vec<(String, String)> {
     let mut kept: Vec<(String, String)> = Vec::new();
     for process in processes {
         kept.retain(|(name, _)| *name != process.0);
         kept.push(process);
     }
-    Ok(kept)
+    kept
 }
 
 /// `^[[:space:]]*([a-zA-Z0-9_-]+):?\s+(.*)[[:space:]]*`: the colon may be missing, so prose is a
@@ -127,7 +127,7 @@ fn fir(text: &str) -> Processes {
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let process = |line: &str| entry(line, |_| true).filter(|(name, _)| label(name));
     let found = lines.map(|line| process(line).ok_or_else(|| line.to_owned()));
-    last_wins(found.collect::<Result<_, _>>()?)
+    Ok(last_wins(found.collect::<Result<_, _>>()?))
 }
 
 /// The same, but no name twice, `//` is a comment too, and either ends a command.
@@ -163,7 +163,8 @@ fn overmind(text: &str) -> Processes {
     unique(text.lines().filter(blank).filter_map(|line| entry(line, common)).collect())
 }
 
-/// Passes over empty lines and comments in the first column only; for any other line the file is no Procfile.
+/// Passes over empty lines and comments in the first column only; for any other line the file is no
+/// Procfile.
 fn npm_foreman(text: &str) -> Processes {
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| entry(line, common).ok_or_else(|| line.to_owned())).collect()
@@ -172,13 +173,13 @@ fn npm_foreman(text: &str) -> Processes {
 /// Reads the file before npm's foreman does, and knows no hyphen: whatever has a letter in it is a
 /// comment or begins with `\w+:`.
 fn heroku_local(text: &str) -> Processes {
-    let prose = |line: &&str| !line.trim_start().starts_with('#') && line.contains(word);
+    let counts = |line: &&str| !line.trim_start().starts_with('#') && line.contains(word);
     let read = |line: &str| {
         let (name, rest) = line.split_once(':').ok_or(line)?;
         let good = name.trim_start().chars().all(word);
         good.then(|| owned((name, rest.trim_start()))).ok_or_else(|| line.to_owned())
     };
-    text.lines().filter(prose).map(read).collect()
+    text.lines().filter(counts).map(read).collect()
 }
 
 /// Whatever is before the first colon, unless it begins with `#`.
@@ -202,12 +203,11 @@ fn railpack(text: &str) -> Processes {
     unique(lines.map(process).collect::<Result<_, String>>()?)
 }
 
+/// Passes over what has no colon, with a warning.
 fn piku(text: &str) -> Processes {
-    let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    let process =
-        |line: &str| line.split_once(':').map(|(name, rest)| owned((name.trim(), rest.trim())));
-    let found = lines.map(|line| process(line).ok_or_else(|| line.to_owned()));
-    last_wins(found.collect::<Result<_, _>>()?)
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let lines = lines.filter_map(|line| line.split_once(':'));
+    Ok(last_wins(lines.map(|(name, rest)| owned((name.trim(), rest.trim()))).collect()))
 }
 
 /// `IFS=: read -r name command`: blanks around the command go, those around the name stay.
