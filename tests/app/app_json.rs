@@ -141,7 +141,8 @@ pub fn known(variable: &str) -> bool {
         || source.contains(&format!("\"{variable}\","))
 }
 
-/// Dokku reads another file: a `formation` would take `ps:scale` away, and Heroku's schema has no health checks.
+/// Dokku reads another file: a `formation` would take `ps:scale` away, and Heroku's schema has no
+/// health checks.
 #[test]
 fn dokkus_file_sets_the_same_secrets_and_no_formation() {
     let dokku = json("ops/dokku.json");

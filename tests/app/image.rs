@@ -1,5 +1,6 @@
-//! What builds it elsewhere: the `Dockerfile` and what goes into it, `heroku.yml`, `project.toml`, `.slugignore`. No engine
-//! builds the image here; what is checked is that the files agree with each other, the Procfile and the crate.
+//! What builds it elsewhere: the `Dockerfile` and what goes into it, `heroku.yml`, `project.toml`,
+//! `.slugignore`. No engine builds the image here; what is checked is that the files agree with each
+//! other, the Procfile and the crate.
 
 use std::collections::BTreeSet;
 use std::fs;

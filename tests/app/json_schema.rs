@@ -1,5 +1,5 @@
-//! As much of JSON Schema (draft 7) as Heroku's schema of `app.json` uses. A keyword that is not known here is an error,
-//! so that a newer schema is not half understood.
+//! As much of JSON Schema (draft 7) as Heroku's schema of `app.json` uses. A keyword that is not
+//! known here is an error, so that a newer schema is not half understood.
 
 use serde_json::Value;
 

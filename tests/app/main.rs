@@ -26,12 +26,14 @@
 //! | `sample` | all that tries them by way of the sample | // sample
 //! | `rename` | `bin/rename`: a name of your own |
 //! | `project` | what GitHub reads, and what CONTRIBUTING.md says of tests |
+//! | `deploy` | what `docs/deploy.md` names is there |
 //! | `readme` | the README's first job, done as it says |
 //! | `http`, `support` | a small HTTP client, private servers |
 
 mod app_json;
 mod boot;
 mod cancel;
+mod deploy;
 mod edits;
 mod embedded;
 mod enqueue;

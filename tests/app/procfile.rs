@@ -1,12 +1,13 @@
-//! The `Procfile` as each of its readers takes it. Their rules differ, so each is written down here, with a file that it
-//! takes for something else.
+//! The `Procfile` as each of its readers takes it. Their rules differ, so each is written down here,
+//! with a file that it takes for something else.
 
 use std::fs;
 use std::path::Path;
 
 type Processes = Result<Vec<(String, String)>, String>;
 
-/// Who reads it, by which rule, what is a trap to that rule, and what comes of that; an error is the reader's.
+/// Who reads it, by which rule, what is a trap to that rule, and what comes of it: an error is the
+/// reader's.
 type Reader = (&'static str, fn(&str) -> Processes, &'static str, Result<&'static str, ()>);
 
 const READERS: [Reader; 12] = [
@@ -90,16 +91,17 @@ fn unique(processes: Vec<(String, String)>) -> Processes {
     Ok(processes)
 }
 
-fn last_wins(processes: Vec<(String, String)>) -> Processes {
+fn last_wins(processes: Vec<(String, String)>) -> Vec<(String, String)> {
     let mut kept: Vec<(String, String)> = Vec::new();
     for process in processes {
         kept.retain(|(name, _)| *name != process.0);
         kept.push(process);
     }
-    Ok(kept)
+    kept
 }
 
-/// `^[[:space:]]*([a-zA-Z0-9_-]+):?\s+(.*)[[:space:]]*`: the colon may be missing, so that prose is a process.
+/// `^[[:space:]]*([a-zA-Z0-9_-]+):?\s+(.*)[[:space:]]*`: the colon may be missing, so prose is a
+/// process.
 fn cedar(text: &str) -> Processes {
     let process = |line: &str| {
         let line = line.trim_start();
@@ -118,13 +120,14 @@ fn label(name: &str) -> bool {
     name.chars().all(inner) && name.len() <= 63 && !name.starts_with('-') && !name.ends_with('-')
 }
 
-/// Comments and blank lines, else it must be an entry. (It mends upper case and `_`, with a warning; here that is an error.)
+/// Comments and blank lines, else it must be an entry. (It mends upper case and `_`, with a warning;
+/// here that is an error.)
 fn fir(text: &str) -> Processes {
     let lines =
         text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let process = |line: &str| entry(line, |_| true).filter(|(name, _)| label(name));
     let found = lines.map(|line| process(line).ok_or_else(|| line.to_owned()));
-    last_wins(found.collect::<Result<_, _>>()?)
+    Ok(last_wins(found.collect::<Result<_, _>>()?))
 }
 
 /// The same, but no name twice, `//` is a comment too, and either ends a command.
@@ -160,16 +163,23 @@ fn overmind(text: &str) -> Processes {
     unique(text.lines().filter(blank).filter_map(|line| entry(line, common)).collect())
 }
 
-/// Passes over empty lines and comments in the first column only; for any other line the file is no Procfile.
+/// Passes over empty lines and comments in the first column only; for any other line the file is no
+/// Procfile.
 fn npm_foreman(text: &str) -> Processes {
     let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines.map(|line| entry(line, common).ok_or_else(|| line.to_owned())).collect()
 }
 
-/// Reads the file before npm's foreman does, and knows no hyphen.
+/// Reads the file before npm's foreman does, and knows no hyphen: whatever has a letter in it is a
+/// comment or begins with `\w+:`.
 fn heroku_local(text: &str) -> Processes {
-    let lines = text.lines().filter(|line| !line.starts_with('#') && line.contains(word));
-    lines.map(|line| entry(line, word).ok_or_else(|| line.to_owned())).collect()
+    let counts = |line: &&str| !line.trim_start().starts_with('#') && line.contains(word);
+    let read = |line: &str| {
+        let (name, rest) = line.split_once(':').ok_or(line)?;
+        let good = name.trim_start().chars().all(word);
+        good.then(|| owned((name, rest.trim_start()))).ok_or_else(|| line.to_owned())
+    };
+    text.lines().filter(counts).map(read).collect()
 }
 
 /// Whatever is before the first colon, unless it begins with `#`.
@@ -193,12 +203,11 @@ fn railpack(text: &str) -> Processes {
     unique(lines.map(process).collect::<Result<_, String>>()?)
 }
 
+/// Passes over what has no colon, with a warning.
 fn piku(text: &str) -> Processes {
-    let lines = text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#'));
-    let process =
-        |line: &str| line.split_once(':').map(|(name, rest)| owned((name.trim(), rest.trim())));
-    let found = lines.map(|line| process(line).ok_or_else(|| line.to_owned()));
-    last_wins(found.collect::<Result<_, _>>()?)
+    let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+    let lines = lines.filter_map(|line| line.split_once(':'));
+    Ok(last_wins(lines.map(|(name, rest)| owned((name.trim(), rest.trim()))).collect()))
 }
 
 /// `IFS=: read -r name command`: blanks around the command go, those around the name stay.
