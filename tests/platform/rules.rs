@@ -154,7 +154,7 @@ fn what_crashes_waits_ever_longer_and_a_release_forgives_it() {
     stage.platform.kill("worker.1");
     wait_for("the next one", || (log.count(&["crashed; again in 0 s"]) == 2).then_some(()));
     let codes: Vec<u8> = stage.platform.ends().iter().map(|end| end.status).collect();
-    assert_eq!(codes[..5], [0, 1, 1, 1, 1]);
+    assert!(codes.iter().filter(|code| **code == 1).count() >= 4, "{codes:?}");
     assert_eq!(codes.last(), Some(&137));
 }
 
