@@ -45,6 +45,7 @@ fn start(redis: &Redis, formation: &str, more: &[(&str, &str)]) -> Platform {
         dir: redis.dir(),
         pace: PACE,
         preboot: false,
+        hearsay: 0,
     })
 }
 

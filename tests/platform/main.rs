@@ -16,7 +16,8 @@
 //!   and never twice. It holds them while one boots (**H20** after 75 s, **H11** beyond a hundred);
 //!   else it answers for the dynos: **H10** crashed, **H12** no answer in 30 s, **H13** closed
 //!   without one, **H14** no web dynos, **H18** half an answer, **H19** no connection in 5 s,
-//!   **H21** refused. A request that is under way when its dyno is told to stop stays with it.
+//!   **H21** refused. A request that is under way when its dyno is told to stop stays with it, and
+//!   the router may hear of that later than the dyno.
 //!
 //! Times are scaled (`pace`). Left out: memory (R14, R15), idle streams (H15), Eco's sleep.
 //!

@@ -37,6 +37,8 @@ pub struct App<'a> {
     pub dir: &'a Path,
     pub pace: Pace,
     pub preboot: bool,
+    /// How long after a dyno the router hears that it is stopped.
+    pub hearsay: u32,
 }
 
 impl Platform {

@@ -83,11 +83,6 @@ impl Router {
         self.changed.notify_all();
     }
 
-    /// How many requests wait for a dyno.
-    pub fn waiting(&self) -> usize {
-        self.routes().waiting
-    }
-
     pub fn send(&self, request: &Request) -> Result<Answer, Failure> {
         let patience = Instant::now() + self.pace.seconds(HOLD);
         let answer = self.attempt(request, patience);

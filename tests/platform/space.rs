@@ -33,6 +33,7 @@ pub struct Space {
     serial: u64,
     one_offs: u32,
     preboot: bool,
+    hearsay: u32,
     dir: PathBuf,
     pace: Pace,
     router: Arc<Router>,
@@ -52,6 +53,7 @@ impl Space {
             serial: 0,
             one_offs: 0,
             preboot: app.preboot,
+            hearsay: app.hearsay,
             dir: app.dir.to_owned(),
             pace: app.pace,
             router,
@@ -121,12 +123,14 @@ impl Space {
         command.env_clear().env("PATH", path).envs(&self.config).current_dir(&self.dir)
     }
 
-    /// The router hears of it, then the processes do.
+    /// The router hears of it, then the processes do; or the other way round, see `follow`.
     fn stop(&mut self, chosen: impl Fn(&Dyno) -> bool) {
         let leaving = |dyno: &&mut Dyno| dyno.current() && chosen(dyno);
         let mut told = Vec::new();
         for dyno in self.dynos.iter_mut().filter(leaving) {
-            self.router.dismiss(dyno.serial);
+            if self.hearsay == 0 {
+                self.router.dismiss(dyno.serial);
+            }
             dyno.enter(Phase::Stopping);
             told.push(dyno.serial);
             say(&self.log, &dyno.slot, "Stopping all processes with SIGTERM");
@@ -169,6 +173,9 @@ impl Space {
     /// What time brings for one dyno.
     fn follow(&mut self, at: usize) {
         let (dyno, log) = (&mut self.dynos[at], &self.log);
+        if dyno.phase == Phase::Stopping && dyno.since.elapsed() > self.pace.seconds(self.hearsay) {
+            self.router.dismiss(dyno.serial);
+        }
         match dyno.phase {
             Phase::Starting if dyno.port.is_none_or(listens) => {
                 say(log, &dyno.slot, "State changed from starting to up");
