@@ -6,6 +6,8 @@
 //! | `guard` | who may use the endpoints |
 //! | `health` | what a worker tells orchestrators |
 //! | `metrics`, `exposition` | what Prometheus reads, and whether it could |
+//! | `dashboard` | who sees it, what its forms take, where they lead |
+//! | `dashboard_limits` | … of a Redis that is full, read-only, away, strange |
 //! | `hirefire` | what an autoscaler is told |
 //! | `upload` | what is taken, and what is refused before anything is stored |
 //! | `import` | what becomes of a file, interrupted or not |
@@ -29,6 +31,8 @@
 
 mod boot;
 mod cancel;
+mod dashboard;
+mod dashboard_limits;
 mod edits;
 mod embedded;
 mod enqueue;
