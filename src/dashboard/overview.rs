@@ -123,11 +123,11 @@ fn live(seen: &Seen) -> Markup {
                     span .key .processed { "runs a second" } " " span .key .failed { "failed" }
                     span .most id="liverate" {}
                 }
-                svg id="liveruns" viewBox="0 0 600 100" preserveAspectRatio="none" role="img" aria-label="Runs a second, the last five minutes" {}
+                svg viewBox="0 0 600 100" preserveAspectRatio="none" role="img" aria-label="Runs a second, the last five minutes" { polyline .line id="line-runs" {} polyline .line .failed id="line-failed" {} }
             }
             figure {
                 figcaption { span .key .latency { "longest wait in a queue" } span .most id="livewait" {} }
-                svg id="livelatency" viewBox="0 0 600 60" preserveAspectRatio="none" role="img" aria-label="Longest wait, the last five minutes" {}
+                svg viewBox="0 0 600 60" preserveAspectRatio="none" role="img" aria-label="Longest wait, the last five minutes" { polyline .line .latency id="line-latency" {} }
                 p .axis { span { "5 minutes ago" } span { "now" } }
             }
             data id="figures" data-live data-now=(seen.now()) data-processed=(figures.processed)

@@ -4,7 +4,8 @@
 
 const EVERY = 3000;
 const MINUTES = 5;
-const SVG = "http://www.w3.org/2000/svg";
+// Workers count with their heartbeats, some seconds apart: a rate is taken over this many.
+const SMOOTH = 15;
 
 const follow = document.getElementById("follow");
 const points = [];
@@ -75,10 +76,11 @@ function note() {
   const point = { at: +figures.now, processed: +figures.processed, failed: +figures.failed, latency: +figures.latency };
   const last = points.at(-1);
   if (last && point.at <= last.at) return;
-  if (last) {
-    const seconds = point.at - last.at;
-    point.runs = Math.max(0, point.processed - last.processed) / seconds;
-    point.fails = Math.max(0, point.failed - last.failed) / seconds;
+  const base = points.find((earlier) => earlier.at >= point.at - SMOOTH);
+  if (base) {
+    const seconds = point.at - base.at;
+    point.runs = Math.max(0, point.processed - base.processed) / seconds;
+    point.fails = Math.max(0, point.failed - base.failed) / seconds;
   }
   points.push(point);
   while (points[0].at < point.at - MINUTES * 60) points.shift();
@@ -89,34 +91,24 @@ function draw(last) {
   const rated = points.filter((point) => point.runs !== undefined);
   const most = Math.max(...rated.map((point) => point.runs), 0);
   const longest = Math.max(...points.map((point) => point.latency), 0);
-  const runs = document.getElementById("liveruns");
-  lines(runs, 100, [
-    ["line", rated.map((point) => [point.at, point.runs])],
-    ["line failed", rated.map((point) => [point.at, point.fails])],
-  ], most, last.at);
-  lines(document.getElementById("livelatency"), 60, [
-    ["line latency", points.map((point) => [point.at, point.latency])],
-  ], longest, last.at);
+  const each = (all, of) => all.map((point) => [point.at, of(point)]);
+  line("line-runs", 100, each(rated, (point) => point.runs), most, last.at);
+  line("line-failed", 100, each(rated, (point) => point.fails), most, last.at);
+  line("line-latency", 60, each(points, (point) => point.latency), longest, last.at);
   const write = (id, text) => { document.getElementById(id).textContent = text; };
   write("liverate", `up to ${number(most)}`);
   write("livewait", `up to ${longest.toFixed(1)} s`);
   if (last.runs !== undefined) write("rates", `${number(last.runs)} runs a second, ${number(last.fails)} failed`);
 }
 
-function lines(svg, height, all, most, now) {
+function line(id, height, values, most, now) {
   const start = now - MINUTES * 60;
-  const drawn = all.map(([className, values]) => {
-    const line = document.createElementNS(SVG, "polyline");
-    const place = ([at, value]) => {
-      const x = ((at - start) / (MINUTES * 60)) * 600;
-      const y = height - 1 - (most > 0 ? (value / most) * (height - 4) : 0);
-      return `${x.toFixed(1)},${y.toFixed(1)}`;
-    };
-    line.setAttribute("points", values.map(place).join(" "));
-    line.setAttribute("class", className);
-    return line;
-  });
-  svg.replaceChildren(...drawn);
+  const place = ([at, value]) => {
+    const x = ((at - start) / (MINUTES * 60)) * 600;
+    const y = height - 1 - (most > 0 ? (value / most) * (height - 4) : 0);
+    return `${x.toFixed(1)},${y.toFixed(1)}`;
+  };
+  document.getElementById(id).setAttribute("points", values.map(place).join(" "));
 }
 
 function number(value) {

@@ -20,8 +20,7 @@ pub struct ServerInfo {
     pub clients: u64,
     /// Connections at most; 0 if unknown.
     pub maxclients: u64,
-    /// Whether it takes no writes, because it follows another one.
-    pub replica: bool,
+    replica: bool,
     loading: bool,
     release: Option<(bool, u32, u32)>,
 }
