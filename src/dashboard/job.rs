@@ -1,13 +1,13 @@
 //! One job: where it is, why it does not run, what it carries, why it failed, and what can be done
 //! with it.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use maud::{Markup, html};
 
 use super::busy::{cancel, progress};
-use super::fields::Fields;
+use super::fields::{Fields, Named};
 use super::outcomes::{of_one, verb};
 use super::page::Section;
 use super::seen::Seen;
@@ -27,7 +27,7 @@ const LINES: usize = 500;
 
 pub(super) async fn show(
     State(desk): State<Desk>,
-    Path(jid): Path<String>,
+    Named(jid): Named,
     seen: Seen,
 ) -> Result<Response, Trouble> {
     let known = inspect::whereabouts(&desk.redis, &jid, &desk.known).await?;
@@ -106,10 +106,27 @@ fn buttons(found: &Found) -> Markup {
     };
     html! {
         form .row method="post" {
+            input type="hidden" name="place" value=(key(&found.place));
             @for edit in edits {
                 button name="action" value=(verb(*edit)) .grave[*edit == Edit::Delete] { (jobs::capital(verb(*edit))) }
             }
             @if edits.is_empty() { button name="action" value="cancel" { "Cancel" } }
+        }
+    }
+}
+
+/// Tells apart the places of jobs with the same id.
+fn key(place: &Place) -> String {
+    match place {
+        Place::Queue { name, .. } => format!("queue|{name}"),
+        Place::Process { identity, .. } => format!("process|{identity}"),
+        Place::Set { set, at } => {
+            let set = match set {
+                Set::Scheduled => "scheduled",
+                Set::Retries => "retries",
+                Set::Dead => "dead",
+            };
+            format!("{set}|{at}")
         }
     }
 }
@@ -180,7 +197,7 @@ fn beside(known: &Whereabouts) -> Markup {
 /// Retries, kills, deletes or cancels it, where it is by now.
 pub(super) async fn edit(
     State(desk): State<Desk>,
-    Path(jid): Path<String>,
+    Named(jid): Named,
     uri: Uri,
     form: Fields,
 ) -> Result<Response, Trouble> {
@@ -191,7 +208,9 @@ pub(super) async fn edit(
     let edit = [Edit::Retry, Edit::Kill, Edit::Delete].into_iter().find(|it| verb(*it) == action);
     let edit = edit.ok_or_else(|| Trouble::Bad("Retry, kill, delete or cancel?".to_owned()))?;
     let search = inspect::find(&desk.redis, std::slice::from_ref(&jid), &desk.known).await?;
-    let Some(found) = search.found.iter().find(|found| found.is(&jid)) else {
+    let mut all = search.found.iter().filter(|found| found.is(&jid));
+    let there = all.clone().find(|found| key(&found.place) == form.get("place"));
+    let Some(found) = there.or_else(|| all.next()) else {
         return Ok(Told::bad(format!("The job {} is not there any more.", plain(&jid)))
             .at(&Uri::from_static("/dashboard")));
     };

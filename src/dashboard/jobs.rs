@@ -18,7 +18,7 @@ use super::seen::Seen;
 use super::told::Told;
 use super::trouble::{Trouble, refused};
 use super::words::{count, jobs, name, text, when};
-use crate::engine::inspect::{self, Edit, Found, Page, Place, Set, Sort, Want};
+use crate::engine::inspect::{self, Edit, Entry, Found, Page, Place, Set, Sort, Want};
 use crate::text::plain;
 
 /// Longer, and a platform's router gives a request up (Heroku: 30 s).
@@ -114,7 +114,10 @@ async fn show(desk: &Desk, seen: Seen, set: Set) -> Result<Response, Trouble> {
                 p .banner .mild { "There are too many jobs to sort them like that: narrow the search. They are by time." }
             }
             @if page.jobs.is_empty() {
-                p .empty { @if page.total == 0 { (kind.none) } @else { "Nothing matches." } }
+                p .empty { @match (page.total, page.matching) {
+                    (0, _) => (kind.none), (_, 0) => "Nothing matches.", _ => "The list ends before this page.",
+                } }
+                (pages(&seen.uri, want.from, page.matching))
             } @else {
                 form method="post" action=(seen.uri) {
                     (buttons(&kind, &page, &want.search))
@@ -182,7 +185,7 @@ fn row(job: &Found, set: Set, now: f64) -> Markup {
         tr {
             td .tick { input type="checkbox" name="job" value=(value) aria-label=(format!("{} {}", plain(&entry.class), plain(&entry.jid))); }
             td data-label=(kind(set).time) { (when(now, at)) }
-            td data-label="class" { a href=(addressed("jobs", &entry.jid)) { (name(&entry.class)) } }
+            td data-label="class" { (linked(entry)) }
             td data-label="queue" { (name(&entry.queue)) }
             td .long data-label="arguments" { (arguments(job.args().as_deref(), &value)) }
             @if set != Set::Scheduled {
@@ -192,6 +195,14 @@ fn row(job: &Found, set: Set, now: f64) -> Markup {
                 } }
             }
         }
+    }
+}
+
+/// The class, with the way to the job's own page; without an id it has none.
+pub(super) fn linked(entry: &Entry) -> Markup {
+    html! {
+        @if entry.jid == "?" { (name(&entry.class)) }
+        @else { a href=(addressed("jobs", &entry.jid)) { (name(&entry.class)) } }
     }
 }
 

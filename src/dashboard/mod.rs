@@ -33,6 +33,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::response::Redirect;
 use axum::routing::get;
 
 use crate::engine::inspect::Known;
@@ -56,6 +57,7 @@ pub struct Desk {
 pub fn router<S: Clone + Send + Sync + 'static>(desk: Desk) -> Router<S> {
     Router::new()
         .route("/dashboard", get(overview::show))
+        .route("/dashboard/", get(async || Redirect::permanent("/dashboard")))
         .route("/dashboard/queues", get(queues::show).post(queues::steer))
         .route("/dashboard/queues/{name}", get(queues::one))
         .route("/dashboard/busy", get(busy::show).post(busy::steer))

@@ -36,7 +36,7 @@ pub fn job(jid: &str, more: &str) -> String {
 /// Dead jobs with these ids.
 pub fn bury(redis: &Redis, jids: &[&str]) {
     for (n, jid) in jids.iter().enumerate() {
-        let at = (1_700_000_000 + n).to_string();
+        let at = (4_000_000_000_usize + n).to_string();
         redis.ask::<()>(&["ZADD", "dead", &at, &job(jid, "")]);
     }
 }

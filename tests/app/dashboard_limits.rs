@@ -20,7 +20,7 @@ fn a_full_redis_is_named_and_what_frees_memory_works() {
     assert!(paused.contains("Redis is full") && paused.contains("nothing was changed"), "{paused}");
     let cancelled = web.told("/dashboard/busy", "action=cancel&jid=j1");
     assert!(cancelled.contains("Redis is full"), "{cancelled}");
-    let one = "action=delete&job=1700000000%7Cj1";
+    let one = "action=delete&job=4000000000%7Cj1";
     assert_eq!(web.told("/dashboard/dead", one), "1 job: The job is deleted.");
     assert_eq!(web.told("/dashboard/jobs/j2", "action=delete"), "The job is deleted.");
     assert_eq!(web.told("/dashboard/jobs/j3", "action=retry"), "The job went to its queue.");
@@ -49,7 +49,7 @@ fn a_read_only_replica_is_named_and_changes_nothing() {
     }
     for (path, form) in [
         ("/dashboard/dead", "action=delete-all"),
-        ("/dashboard/dead", "action=retry&job=1700000000%7Cj1"),
+        ("/dashboard/dead", "action=retry&job=4000000000%7Cj1"),
         ("/dashboard/jobs/j1", "action=delete"),
         ("/dashboard/queues", "action=pause&queue=default"),
         ("/dashboard/processes", "action=stop-all"),
