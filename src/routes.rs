@@ -72,8 +72,7 @@ impl Web {
     }
 
     fn desk(&self) -> Desk {
-        let App { redis, jobs, .. } = self.app.clone();
-        Desk { redis, jobs, known: self.known.clone() }
+        Desk { redis: self.app.redis.clone(), known: self.known.clone() }
     }
 }
 

@@ -70,23 +70,35 @@ pub(super) async fn steer(
 ) -> Result<Response, Trouble> {
     let line = form.get("line");
     let done = match form.get("action") {
-        "run" => inspect::cron_run_now(&desk.redis, line).await.map(|jid| {
-            jid.map(|jid| format!("Enqueued as {}. Its times stay as they are.", plain(&jid)))
-        }),
+        "run" => run(&desk, line).await,
         "enable" => switch(&desk, line, true).await,
         "disable" => switch(&desk, line, false).await,
         _ => return Err(Trouble::Bad("Run, switch off or on?".to_owned())),
     };
-    let told = match done {
-        Ok(Some(text)) => Told::good(text),
-        Ok(None) => Told::bad("There is no such line any more."),
-        Err(error) => Told::bad(refused(&error)),
-    };
-    Ok(told.at(&uri))
+    Ok(done.unwrap_or_else(|| Told::bad("There is no such line any more.")).at(&uri))
 }
 
-async fn switch(desk: &Desk, line: &str, on: bool) -> redis::RedisResult<Option<String>> {
-    let there = inspect::cron_enable(&desk.redis, line, on).await?;
-    let told = if on { "Switched on." } else { "Switched off, until somebody switches it on." };
-    Ok(there.then(|| told.to_owned()))
+async fn run(desk: &Desk, line: &str) -> Option<Told> {
+    Some(match inspect::cron_run_now(&desk.redis, line).await {
+        Ok(enqueued) => {
+            let enqueued = enqueued?;
+            let jid = plain(enqueued.jid());
+            match enqueued.existed() {
+                true => Told::bad(format!(
+                    "Nothing was enqueued: one of its kind waits or runs, {jid}."
+                )),
+                false => Told::good(format!("Enqueued as {jid}. Its times stay as they are.")),
+            }
+        }
+        Err(error) => Told::bad(format!("{error}.")),
+    })
+}
+
+async fn switch(desk: &Desk, line: &str, on: bool) -> Option<Told> {
+    match inspect::cron_enable(&desk.redis, line, on).await {
+        Ok(false) => None,
+        Ok(true) if on => Some(Told::good("Switched on.")),
+        Ok(true) => Some(Told::good("Switched off, until somebody switches it on.")),
+        Err(error) => Some(Told::bad(refused(&error))),
+    }
 }

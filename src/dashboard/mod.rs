@@ -36,8 +36,8 @@ use axum::extract::DefaultBodyLimit;
 use axum::response::Redirect;
 use axum::routing::get;
 
+use crate::engine::Redis;
 use crate::engine::inspect::Known;
-use crate::engine::{Client, Redis};
 
 /// Bytes of a form at most: some thousand ticked jobs.
 const FORM: usize = 256 * 1024;
@@ -47,8 +47,6 @@ const FORM: usize = 256 * 1024;
 pub struct Desk {
     /// The server that all processes share.
     pub redis: Redis,
-    /// Enqueues cron lines by hand.
-    pub jobs: Client,
     /// What the settings say of queues, and Redis does not.
     pub known: Arc<Known>,
 }

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -111,19 +111,35 @@ impl Payload {
             let names: Vec<String> = keywords.keys().cloned().collect();
             keywords.insert(format!("{MARK}ruby2_keywords"), names.into());
         }
+        Payload::wrapped(class, queue, &arguments)
+    }
+
+    /// The same with arguments as they are to stand there.
+    pub(crate) fn wrapped(class: &str, queue: &str, arguments: &impl Serialize) -> Payload {
+        #[derive(Serialize)]
+        struct Record<'a, A> {
+            job_class: &'a str,
+            job_id: String,
+            provider_job_id: (),
+            queue_name: &'a str,
+            priority: (),
+            arguments: &'a A,
+            executions: u32,
+            exception_executions: BTreeMap<String, u32>,
+        }
         let id = random_hex::<16>();
-        let id = [&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]].join("-");
-        let record = json!({
-            "job_class": class,
-            "job_id": id,
-            "provider_job_id": null,
-            "queue_name": queue,
-            "priority": null,
-            "arguments": arguments,
-            "executions": 0,
-            "exception_executions": {},
-        });
-        Payload::new(WRAPPER, json!([record])).queue(queue).with("wrapped", class)
+        let record = Record {
+            job_class: class,
+            job_id: [&id[..8], &id[8..12], &id[12..16], &id[16..20], &id[20..]].join("-"),
+            provider_job_id: (),
+            queue_name: queue,
+            priority: (),
+            arguments,
+            executions: 0,
+            exception_executions: BTreeMap::new(),
+        };
+        let payload = Payload::new(WRAPPER, json!([])).queue(queue).with("args", [record]);
+        payload.with("wrapped", class)
     }
 }
 

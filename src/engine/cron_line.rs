@@ -17,8 +17,8 @@ use super::slots::Slots;
 
 /// As the gem has them.
 const ISO: &str = "%Y-%m-%dT%H:%M:%SZ";
-const ENQUEUED_AT: &str = "%Y-%m-%d %H:%M:%S +0000";
-const IN_HISTORY: &str = "%Y-%m-%d %H:%M:%S UTC";
+pub(crate) const ENQUEUED_AT: &str = "%Y-%m-%d %H:%M:%S +0000";
+pub(crate) const IN_HISTORY: &str = "%Y-%m-%d %H:%M:%S UTC";
 
 /// A name, times and a job.
 pub(crate) struct CronLine {

@@ -202,8 +202,12 @@ async fn work(
     Ok(())
 }
 
-/// One entry of a work hash; the job is a text in it, or, from some writers, an object.
 fn running(entry: &[u8]) -> Option<Running> {
+    work_entry(entry).map(|(running, _)| running)
+}
+
+/// One entry of a work hash, and the payload in it: that is a text, or, from some writers, an object.
+pub(crate) fn work_entry(entry: &[u8]) -> Option<(Running, String)> {
     let entry = Payload::parse(entry).ok()?;
     let run_at = moment(entry.raw("run_at")?)?;
     let text = entry.get::<String>("payload");
@@ -211,7 +215,7 @@ fn running(entry: &[u8]) -> Option<Running> {
     let Entry { class, jid, .. } = Entry::of(text.as_bytes());
     let queue = entry.get::<String>("queue");
     let queue = cut(queue.as_deref().unwrap_or("?")).to_owned();
-    Some(Running { class, jid, queue, run_at })
+    Some((Running { class, jid, queue, run_at }, text))
 }
 
 /// Sends them all in one write. What stands under a key may be of another type: each reply is an

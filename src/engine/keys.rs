@@ -46,6 +46,12 @@ pub(crate) const CRON_NAMESPACE: &str = "roustabout";
 /// of our own.
 pub(crate) const CRON_LINES: &str = "cron_jobs:roustabout";
 
+/// The same for ours, for Ruby's where nothing else is said, and for those of the gem before its 2.
+pub(crate) const CRON_SETS: [&str; 3] = [CRON_LINES, "cron_jobs:default", "cron_jobs"];
+
+/// What the keys of cron lines begin with, whose ever they are.
+pub(crate) const CRON_PREFIX: &str = "cron_job:";
+
 /// The hash of a cron line: the gem's fields, and `last_slot` of ours.
 pub(crate) fn cron_line(name: &str) -> String {
     format!("cron_job:roustabout:{name}")
@@ -150,6 +156,11 @@ pub(crate) fn deploy_lock(label: &str) -> String {
     format!("deploylock-{label}")
 }
 
+/// Hash minute (`HH:MM`) of a UTC day -> what the figures were: five numbers.
+pub(crate) fn history(day: &str) -> String {
+    format!("roustabout:history:{day}")
+}
+
 /// Totals of a kind (`processed`, `failed`), and per UTC day when `day` is given.
 pub(crate) fn stat(kind: &str, day: Option<&str>) -> String {
     match day {
@@ -203,6 +214,8 @@ pub(crate) const CRON_KEEPER_TTL: Duration = Duration::from_secs(90);
 pub(crate) const CRON_SLOTS_TTL: Duration = Duration::from_secs(86_400);
 /// How many jobs of a cron line are listed; as the gem has it.
 pub(crate) const CRON_HISTORY: usize = 10;
+/// How long the figures of a day are kept from its last one on.
+pub(crate) const HISTORY_TTL: Duration = Duration::from_secs(3 * 86_400);
 /// How long deploys are shown.
 pub(crate) const MARKS_TTL: Duration = Duration::from_secs(90 * 86_400);
 /// One deploy is marked at most once within this.

@@ -18,9 +18,9 @@
 //! |---|---|
 //! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `head` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `patterns` `queues` `limits` `options` `tls` `server` `slots` `schedule` `scripts` (`lua/`) `metrics` `counters` `sign` `waits` `backtrace` `retry` `failed` `status` `field` `delivery` `inflight` `tracker` `meter` `address` `gauge` `wakes` `serving` `taken` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
-//! | what authors of jobs see | `iteration` `run` `context` `middleware` `job` `batch` `pushing` `recorded` `pushes` `client` `backlog` `buffered` `notice` `entry` `fleet` `sets` `found` `needle` `picks` `pages` `waiting` `queue_list` `wanted` `search` `holds` `whereabouts` `figures` `edits` `steer` `inspect` |
+//! | what authors of jobs see | `iteration` `run` `context` `middleware` `job` `batch` `pushing` `recorded` `pushes` `client` `backlog` `buffered` `notice` `entry` `fleet` `sets` `found` `needle` `picks` `pages` `waiting` `queue_list` `wanted` `search` `holds` `whereabouts` `busy` `figures` `edits` `steer` `cron_line` `cron_list` `history` `inspect` |
 //! | what tests of theirs use | `trial` `private_redis` `testing` |
-//! | one verb each | `suspects` `finish` `fetch` `track` `giveback` `watchdog` `heartbeat` `reaper` `poller` `cron_line` `crontab` `cron` |
+//! | one verb each | `suspects` `finish` `fetch` `track` `giveback` `watchdog` `heartbeat` `reaper` `poller` `crontab` `cron` |
 //! | one job; all of them; the process | `registry` `outcome` `judge` `processor` `intake` `parts` `idle` `worker` |
 
 mod active_job;
@@ -31,6 +31,7 @@ mod backlog;
 mod backtrace;
 mod batch;
 mod buffered;
+mod busy;
 mod client;
 mod clock;
 mod connect;
@@ -39,6 +40,7 @@ mod context;
 mod counters;
 mod cron;
 mod cron_line;
+mod cron_list;
 mod crontab;
 mod delivery;
 mod edits;
@@ -59,6 +61,7 @@ mod gauge;
 mod giveback;
 mod head;
 mod heartbeat;
+mod history;
 mod holds;
 mod idle;
 mod inflight;

@@ -30,7 +30,7 @@ use super::registry::Handlers;
 use super::serving::Serving;
 use super::session::Session;
 use super::watchdog::{Life, Limits, Watchdog};
-use super::{cron, giveback, poller, reaper, track};
+use super::{cron, giveback, history, poller, reaper, track};
 
 /// How often it is told how many jobs run.
 const PULSE: Duration = Duration::from_millis(500);
@@ -181,11 +181,12 @@ impl Parts {
     }
 }
 
-/// Due jobs and cron lines, as long as the process takes jobs at all.
+/// Due jobs, cron lines and the figures of each minute, as long as the process takes jobs at all.
 async fn timers(redis: Redis, lines: Vec<CronLine>, meter: Arc<Meter>, lifecycle: Lifecycle) {
     tokio::select! {
         () = poller::run(redis.clone(), &meter.poller) => {}
-        () = cron::run(redis, lines) => {}
+        () = cron::run(redis.clone(), lines) => {}
+        () = history::run(redis) => {}
         () = lifecycle.reached(Phase::Quiet) => {}
     }
     std::future::pending().await

@@ -27,6 +27,7 @@ scripts! {
     CRON = "cron";
     CRON_LINE = "cron_line";
     CRON_REMOVE = "cron_remove";
+    CRON_NOTE = "cron_note";
     PUSH = "push";
     TRACK = "track";
     EDIT = "edit";

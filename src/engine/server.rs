@@ -20,7 +20,10 @@ pub struct ServerInfo {
     pub clients: u64,
     /// Connections at most; 0 if unknown.
     pub maxclients: u64,
-    replica: bool,
+    /// Whether it only follows another one, and takes no writes.
+    pub replica: bool,
+    /// For how many seconds it has run; 0 if unknown.
+    pub uptime: u64,
     loading: bool,
     release: Option<(bool, u32, u32)>,
 }
@@ -45,6 +48,7 @@ impl ServerInfo {
             clients: number("connected_clients"),
             maxclients: number("maxclients"),
             replica: text("role") == "slave",
+            uptime: number("uptime_in_seconds"),
             loading: text("loading") == "1",
             release: release(brand == "Valkey", version),
         }
@@ -120,7 +124,7 @@ mod tests {
     #[test]
     fn facts() {
         let info = ServerInfo::parse(
-            "redis_version:7.0.15\r\nrole:slave\r\nmaxmemory:26214400\r\naof_enabled:1\r\nmaxclients:20\r\n",
+            "redis_version:7.0.15\r\nrole:slave\r\nmaxmemory:26214400\r\naof_enabled:1\r\nmaxclients:20\r\nuptime_in_seconds:77\r\n",
         );
         assert_eq!(info.version, "Redis 7.0.15");
         assert_eq!(
@@ -131,7 +135,8 @@ mod tests {
             info.summary(),
             "Redis 7.0.15, append-only file, eviction policy unknown, 0 of 20 connections"
         );
-        assert!(info.not_ready().is_some());
+        assert!(info.not_ready().is_some() && info.replica);
+        assert_eq!((info.uptime, ServerInfo::parse("").uptime), (77, 0));
     }
 
     #[test]

@@ -113,7 +113,8 @@ fn text(value: Value) -> Option<String> {
     redis::from_redis_value(value).ok()?
 }
 
-fn texts(value: Value) -> HashMap<String, String> {
+/// A hash as texts.
+pub(crate) fn texts(value: Value) -> HashMap<String, String> {
     let pairs: Vec<(Vec<u8>, Vec<u8>)> = redis::from_redis_value(value).unwrap_or_default();
     let lossy = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     pairs.into_iter().map(|(name, value)| (lossy(name), lossy(value))).collect()

@@ -86,9 +86,13 @@ const GROUND_UP: &[&str] = &[
     "search",
     "holds",
     "whereabouts",
+    "busy",
     "figures",
     "edits",
     "steer",
+    "cron_line",
+    "cron_list",
+    "history",
     "inspect", // what authors see
     "trial",
     "private_redis",
@@ -102,7 +106,6 @@ const GROUND_UP: &[&str] = &[
     "heartbeat",
     "reaper",
     "poller",
-    "cron_line",
     "crontab",
     "cron", // one verb each
     "registry",

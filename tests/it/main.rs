@@ -58,6 +58,7 @@ mod large_jobs; // 5 MB each, several at once
 mod late_requests; // the server sees a request long after the worker gave it up
 mod limits; // no connections left, no memory, idle ones closed
 mod lines; // what the log says of outages
+mod looks; // what runs, waits, is due, and was: as a page asks for it
 mod lost_replies; // the server executes a step and the worker never learns of it
 mod many_jobs; // jobs that look alike, come from jobs, come in crowds
 mod metrics; // the numbers of each class, as Sidekiq shows them
