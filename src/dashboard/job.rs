@@ -7,6 +7,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::busy::{cancel, progress};
+use super::entries::addressed;
 use super::fields::{Fields, Named};
 use super::outcomes::{of_one, verb};
 use super::page::Section;
@@ -20,10 +21,10 @@ use crate::explain;
 use crate::text::plain;
 
 /// Letters of the arguments, of the whole payload, of a line of a backtrace.
-const LONGEST: usize = 100_000;
-const LINE: usize = 1_000;
+const LONGEST: usize = 20_000;
+const LINE: usize = 300;
 /// Lines of a backtrace.
-const LINES: usize = 500;
+const LINES: usize = 200;
 
 pub(super) async fn show(
     State(desk): State<Desk>,
@@ -138,7 +139,7 @@ fn facts(one: &Whereabout, known: &Whereabouts) -> Markup {
         dl .facts {
             div { dt { "class" } dd { (name(&entry.class)) } }
             div { dt { "jid" } dd { code { (plain(&entry.jid)) } } }
-            div { dt { "queue" } dd { a href=(jobs::addressed("queues", &entry.queue)) { (name(&entry.queue)) } } }
+            div { dt { "queue" } dd { a href=(addressed("queues", &entry.queue)) { (name(&entry.queue)) } } }
             @if let Some(time) = entry.enqueued_at { div { dt { "enqueued" } dd { (when(now, time)) } } }
             @if let Place::Process { since: Some(since), .. } = found.place { div { dt { "runs since" } dd { (when(now, since)) } } }
             @if entry.failures > 0 {

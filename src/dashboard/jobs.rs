@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use maud::{Markup, html};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Desk;
+use super::entries::{SHORT, arguments, linked};
 use super::fields::Fields;
 use super::outcomes::{summed_up, verb};
 use super::page::Section;
@@ -17,15 +17,12 @@ use super::paging::{PAGE, link, pages, sought};
 use super::seen::Seen;
 use super::told::Told;
 use super::trouble::{Trouble, refused};
-use super::words::{count, jobs, name, text, when};
-use crate::engine::inspect::{self, Edit, Entry, Found, Page, Place, Set, Sort, Want};
+use super::words::{jobs, name, text, when};
+use crate::engine::inspect::{self, Edit, Found, Page, Place, Set, Sort, Want};
 use crate::text::plain;
 
 /// Longer, and a platform's router gives a request up (Heroku: 30 s).
 const AT_WORK: Duration = Duration::from_secs(20);
-/// Letters of the arguments, and of an error, in a row; and when it is opened.
-const SHORT: usize = 120;
-const OPENED: usize = 4_000;
 
 pub(super) async fn scheduled(desk: State<Desk>, seen: Seen) -> Result<Response, Trouble> {
     show(&desk, seen, Set::Scheduled).await
@@ -198,40 +195,8 @@ fn row(job: &Found, set: Set, now: f64) -> Markup {
     }
 }
 
-/// The class, with the way to the job's own page; without an id it has none.
-pub(super) fn linked(entry: &Entry) -> Markup {
-    html! {
-        @if entry.jid == "?" { (name(&entry.class)) }
-        @else { a href=(addressed("jobs", &entry.jid)) { (name(&entry.class)) } }
-    }
-}
-
 fn at(job: &Found) -> f64 {
     if let Place::Set { at, .. } = job.place { at } else { 0.0 }
-}
-
-/// A stranger's arguments, shortened; opened, more of them.
-pub(super) fn arguments(args: Option<&str>, key: &str) -> Markup {
-    let args = args.unwrap_or_default();
-    let short = text(&args.replace('\n', " "), SHORT);
-    html! {
-        @if args.chars().nth(SHORT).is_none() {
-            code { (short) }
-        } @else {
-            details data-key=(format!("arguments {key}")) {
-                summary { code { (short) } }
-                pre { (text(args, OPENED)) }
-                @if args.chars().nth(OPENED).is_some() {
-                    p .faint { "cut: " (count(args.len() as u64)) " bytes in all" }
-                }
-            }
-        }
-    }
-}
-
-/// The page of something with a stranger's name.
-pub(super) fn addressed(what: &str, name: &str) -> String {
-    format!("/dashboard/{what}/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
 }
 
 pub(super) async fn edit_scheduled(
@@ -302,16 +267,5 @@ mod tests {
         let at = 1_700_000_000.123_456_7;
         assert_eq!(ticked(&format!("{at}|a|b")), Some((at, "a|b".to_owned())));
         assert_eq!((ticked("x|a"), ticked("1")), (None, None));
-    }
-
-    #[test]
-    fn long_arguments_are_cut_and_say_so() {
-        let shown = arguments(Some("[1,\"<script>\"]"), "1").into_string();
-        assert_eq!(shown, "<code>[1,&quot;&lt;script&gt;&quot;]</code>");
-        let long = format!("[\"{}\"]", "x".repeat(1 << 20));
-        let shown = arguments(Some(&long), "a\"b").into_string();
-        assert!(shown.len() < 6_000 && shown.contains("cut: 1,048,580 bytes"), "{shown}");
-        assert!(shown.contains("data-key=\"arguments a&quot;b\""));
-        assert_eq!(addressed("jobs", "a/../b?c"), "/dashboard/jobs/a%2F%2E%2E%2Fb%3Fc");
     }
 }

@@ -14,6 +14,7 @@ mod busy;
 mod chart;
 mod classes;
 mod cron;
+mod entries;
 mod fields;
 mod history;
 mod job;

@@ -5,8 +5,8 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::chart::charts;
+use super::entries::addressed;
 use super::history::{Range, bars};
-use super::jobs::addressed;
 use super::page::Section;
 use super::seen::Seen;
 use super::trouble::Trouble;

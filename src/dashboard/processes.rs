@@ -60,6 +60,7 @@ fn row(process: &Process, now: f64) -> Markup {
                 @for (is, word) in [(process.quiet, "quiet"), (process.embedded, "in web"), (!process.ours, "Ruby")] {
                     @if is { " " span .state .mild { (word) } }
                 }
+                @if let Some(version) = &process.version { div .faint { "version " (name(version)) } }
             }
             td .number data-label="busy" { (process.busy) " of " (process.concurrency) }
             td .number data-label="memory" { @if process.rss_kib > 0 { (bytes(process.rss_kib * 1_024)) } }

@@ -6,8 +6,8 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::Desk;
+use super::entries::{addressed, arguments, linked};
 use super::fields::{Fields, Named};
-use super::jobs::{addressed, arguments, linked};
 use super::page::Section;
 use super::paging::{PAGE, pages, sought};
 use super::seen::Seen;
