@@ -6,8 +6,8 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::Desk;
+use super::entries::{addressed, arguments};
 use super::fields::Fields;
-use super::jobs::{addressed, arguments};
 use super::page::Section;
 use super::paging::{PAGE, pages, sought};
 use super::seen::Seen;

@@ -1,8 +1,9 @@
-//! What a form sends: names and values, a name perhaps several times.
+//! What a browser sends: the fields of a form, a name perhaps several times; what an address names.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header;
+use axum::http::request::Parts;
 use url::form_urlencoded;
 
 use super::trouble::Trouble;
@@ -39,8 +40,20 @@ impl<S: Send + Sync> FromRequest<S> for Fields {
         }
         match Bytes::from_request(request, state).await {
             Ok(body) => Ok(Fields::parse(&body)),
-            Err(_) => Err(Trouble::Bad("the form is too large".to_owned())),
+            Err(_) => Err(Trouble::Large),
         }
+    }
+}
+
+/// What an address ends with: a job, a queue.
+pub(super) struct Named(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Trouble;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Named, Trouble> {
+        let name = Path::<String>::from_request_parts(parts, state).await;
+        name.map(|Path(name)| Named(name)).map_err(|_| Trouble::no_page())
     }
 }
 

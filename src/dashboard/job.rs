@@ -1,13 +1,14 @@
 //! One job: where it is, why it does not run, what it carries, why it failed, and what can be done
 //! with it.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use maud::{Markup, html};
 
 use super::busy::{cancel, progress};
-use super::fields::Fields;
+use super::entries::addressed;
+use super::fields::{Fields, Named};
 use super::outcomes::{of_one, verb};
 use super::page::Section;
 use super::seen::Seen;
@@ -20,14 +21,14 @@ use crate::explain;
 use crate::text::plain;
 
 /// Letters of the arguments, of the whole payload, of a line of a backtrace.
-const LONGEST: usize = 100_000;
-const LINE: usize = 1_000;
+const LONGEST: usize = 20_000;
+const LINE: usize = 300;
 /// Lines of a backtrace.
-const LINES: usize = 500;
+const LINES: usize = 200;
 
 pub(super) async fn show(
     State(desk): State<Desk>,
-    Path(jid): Path<String>,
+    Named(jid): Named,
     seen: Seen,
 ) -> Result<Response, Trouble> {
     let known = inspect::whereabouts(&desk.redis, &jid, &desk.known).await?;
@@ -106,10 +107,27 @@ fn buttons(found: &Found) -> Markup {
     };
     html! {
         form .row method="post" {
+            input type="hidden" name="place" value=(key(&found.place));
             @for edit in edits {
                 button name="action" value=(verb(*edit)) .grave[*edit == Edit::Delete] { (jobs::capital(verb(*edit))) }
             }
             @if edits.is_empty() { button name="action" value="cancel" { "Cancel" } }
+        }
+    }
+}
+
+/// Tells apart the places of jobs with the same id.
+fn key(place: &Place) -> String {
+    match place {
+        Place::Queue { name, .. } => format!("queue|{name}"),
+        Place::Process { identity, .. } => format!("process|{identity}"),
+        Place::Set { set, at } => {
+            let set = match set {
+                Set::Scheduled => "scheduled",
+                Set::Retries => "retries",
+                Set::Dead => "dead",
+            };
+            format!("{set}|{at}")
         }
     }
 }
@@ -121,7 +139,7 @@ fn facts(one: &Whereabout, known: &Whereabouts) -> Markup {
         dl .facts {
             div { dt { "class" } dd { (name(&entry.class)) } }
             div { dt { "jid" } dd { code { (plain(&entry.jid)) } } }
-            div { dt { "queue" } dd { a href=(jobs::addressed("queues", &entry.queue)) { (name(&entry.queue)) } } }
+            div { dt { "queue" } dd { a href=(addressed("queues", &entry.queue)) { (name(&entry.queue)) } } }
             @if let Some(time) = entry.enqueued_at { div { dt { "enqueued" } dd { (when(now, time)) } } }
             @if let Place::Process { since: Some(since), .. } = found.place { div { dt { "runs since" } dd { (when(now, since)) } } }
             @if entry.failures > 0 {
@@ -180,7 +198,7 @@ fn beside(known: &Whereabouts) -> Markup {
 /// Retries, kills, deletes or cancels it, where it is by now.
 pub(super) async fn edit(
     State(desk): State<Desk>,
-    Path(jid): Path<String>,
+    Named(jid): Named,
     uri: Uri,
     form: Fields,
 ) -> Result<Response, Trouble> {
@@ -191,7 +209,9 @@ pub(super) async fn edit(
     let edit = [Edit::Retry, Edit::Kill, Edit::Delete].into_iter().find(|it| verb(*it) == action);
     let edit = edit.ok_or_else(|| Trouble::Bad("Retry, kill, delete or cancel?".to_owned()))?;
     let search = inspect::find(&desk.redis, std::slice::from_ref(&jid), &desk.known).await?;
-    let Some(found) = search.found.iter().find(|found| found.is(&jid)) else {
+    let mut all = search.found.iter().filter(|found| found.is(&jid));
+    let there = all.clone().find(|found| key(&found.place) == form.get("place"));
+    let Some(found) = there.or_else(|| all.next()) else {
         return Ok(Told::bad(format!("The job {} is not there any more.", plain(&jid)))
             .at(&Uri::from_static("/dashboard")));
     };

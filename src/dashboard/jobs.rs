@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use maud::{Markup, html};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Desk;
+use super::entries::{SHORT, arguments, linked};
 use super::fields::Fields;
 use super::outcomes::{summed_up, verb};
 use super::page::Section;
@@ -17,15 +17,12 @@ use super::paging::{PAGE, link, pages, sought};
 use super::seen::Seen;
 use super::told::Told;
 use super::trouble::{Trouble, refused};
-use super::words::{count, jobs, name, text, when};
+use super::words::{jobs, name, text, when};
 use crate::engine::inspect::{self, Edit, Found, Page, Place, Set, Sort, Want};
 use crate::text::plain;
 
 /// Longer, and a platform's router gives a request up (Heroku: 30 s).
 const AT_WORK: Duration = Duration::from_secs(20);
-/// Letters of the arguments, and of an error, in a row; and when it is opened.
-const SHORT: usize = 120;
-const OPENED: usize = 4_000;
 
 pub(super) async fn scheduled(desk: State<Desk>, seen: Seen) -> Result<Response, Trouble> {
     show(&desk, seen, Set::Scheduled).await
@@ -114,7 +111,10 @@ async fn show(desk: &Desk, seen: Seen, set: Set) -> Result<Response, Trouble> {
                 p .banner .mild { "There are too many jobs to sort them like that: narrow the search. They are by time." }
             }
             @if page.jobs.is_empty() {
-                p .empty { @if page.total == 0 { (kind.none) } @else { "Nothing matches." } }
+                p .empty { @match (page.total, page.matching) {
+                    (0, _) => (kind.none), (_, 0) => "Nothing matches.", _ => "The list ends before this page.",
+                } }
+                (pages(&seen.uri, want.from, page.matching))
             } @else {
                 form method="post" action=(seen.uri) {
                     (buttons(&kind, &page, &want.search))
@@ -182,7 +182,7 @@ fn row(job: &Found, set: Set, now: f64) -> Markup {
         tr {
             td .tick { input type="checkbox" name="job" value=(value) aria-label=(format!("{} {}", plain(&entry.class), plain(&entry.jid))); }
             td data-label=(kind(set).time) { (when(now, at)) }
-            td data-label="class" { a href=(addressed("jobs", &entry.jid)) { (name(&entry.class)) } }
+            td data-label="class" { (linked(entry)) }
             td data-label="queue" { (name(&entry.queue)) }
             td .long data-label="arguments" { (arguments(job.args().as_deref(), &value)) }
             @if set != Set::Scheduled {
@@ -197,30 +197,6 @@ fn row(job: &Found, set: Set, now: f64) -> Markup {
 
 fn at(job: &Found) -> f64 {
     if let Place::Set { at, .. } = job.place { at } else { 0.0 }
-}
-
-/// A stranger's arguments, shortened; opened, more of them.
-pub(super) fn arguments(args: Option<&str>, key: &str) -> Markup {
-    let args = args.unwrap_or_default();
-    let short = text(&args.replace('\n', " "), SHORT);
-    html! {
-        @if args.chars().nth(SHORT).is_none() {
-            code { (short) }
-        } @else {
-            details data-key=(format!("arguments {key}")) {
-                summary { code { (short) } }
-                pre { (text(args, OPENED)) }
-                @if args.chars().nth(OPENED).is_some() {
-                    p .faint { "cut: " (count(args.len() as u64)) " bytes in all" }
-                }
-            }
-        }
-    }
-}
-
-/// The page of something with a stranger's name.
-pub(super) fn addressed(what: &str, name: &str) -> String {
-    format!("/dashboard/{what}/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
 }
 
 pub(super) async fn edit_scheduled(
@@ -291,16 +267,5 @@ mod tests {
         let at = 1_700_000_000.123_456_7;
         assert_eq!(ticked(&format!("{at}|a|b")), Some((at, "a|b".to_owned())));
         assert_eq!((ticked("x|a"), ticked("1")), (None, None));
-    }
-
-    #[test]
-    fn long_arguments_are_cut_and_say_so() {
-        let shown = arguments(Some("[1,\"<script>\"]"), "1").into_string();
-        assert_eq!(shown, "<code>[1,&quot;&lt;script&gt;&quot;]</code>");
-        let long = format!("[\"{}\"]", "x".repeat(1 << 20));
-        let shown = arguments(Some(&long), "a\"b").into_string();
-        assert!(shown.len() < 6_000 && shown.contains("cut: 1,048,580 bytes"), "{shown}");
-        assert!(shown.contains("data-key=\"arguments a&quot;b\""));
-        assert_eq!(addressed("jobs", "a/../b?c"), "/dashboard/jobs/a%2F%2E%2E%2Fb%3Fc");
     }
 }

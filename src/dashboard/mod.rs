@@ -14,6 +14,7 @@ mod busy;
 mod chart;
 mod classes;
 mod cron;
+mod entries;
 mod fields;
 mod history;
 mod job;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::response::Redirect;
 use axum::routing::get;
 
 use crate::engine::Redis;
@@ -54,6 +56,7 @@ pub struct Desk {
 pub fn router<S: Clone + Send + Sync + 'static>(desk: Desk) -> Router<S> {
     Router::new()
         .route("/dashboard", get(overview::show))
+        .route("/dashboard/", get(async || Redirect::permanent("/dashboard")))
         .route("/dashboard/queues", get(queues::show).post(queues::steer))
         .route("/dashboard/queues/{name}", get(queues::one))
         .route("/dashboard/busy", get(busy::show).post(busy::steer))

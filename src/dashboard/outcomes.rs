@@ -35,7 +35,8 @@ pub(super) fn of_one(edit: Edit, outcome: &Outcome) -> Told {
 /// For many.
 pub(super) fn summed_up(edit: Edit, edited: &Edited) -> Told {
     let mut text = match edited.done {
-        0 => "Nothing was changed.".to_owned(),
+        0 if edited.left_in_all > 0 || edited.unfinished => "Nothing was changed.".to_owned(),
+        0 => "Nothing was changed: no such job is there any more.".to_owned(),
         1 => format!("1 job: {}.", of_one(edit, &Outcome::Done).text.trim_end_matches('.')),
         many => format!("{} {}.", jobs(many), done(edit)),
     };

@@ -5,8 +5,8 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::chart::charts;
+use super::entries::addressed;
 use super::history::{Range, bars};
-use super::jobs::addressed;
 use super::page::Section;
 use super::seen::Seen;
 use super::trouble::Trouble;
@@ -147,17 +147,17 @@ fn server(seen: &Seen) -> Markup {
         of(bytes(server.used_memory), (server.maxmemory > 0).then(|| bytes(server.maxmemory)));
     let clients =
         of(count(server.clients), (server.maxclients > 0).then(|| count(server.maxclients)));
-    let share = |used: u64, most: u64| {
+    let share = |what: &str, used: u64, most: u64| {
         html! {
-            @if most > 0 { meter min="0" max="1" high="0.8" optimum="0" value=(format!("{:.3}", used as f64 / most as f64)) {} }
+            @if most > 0 { meter aria-label=(what) min="0" max="1" high="0.8" optimum="0" value=(format!("{:.3}", used as f64 / most as f64)) {} }
         }
     };
     html! {
         dl .facts id="server" data-live {
             div { dt { "version" } dd { (or(&server.version)) } }
-            div { dt { "memory" } dd { (memory) " " (share(server.used_memory, server.maxmemory)) } }
+            div { dt { "memory" } dd { (memory) " " (share("Memory in use", server.used_memory, server.maxmemory)) } }
             div { dt { "when it is full" } dd { (or(&server.policy)) } }
-            div { dt { "connections" } dd { (clients) " " (share(server.clients, server.maxclients)) } }
+            div { dt { "connections" } dd { (clients) " " (share("Connections in use", server.clients, server.maxclients)) } }
             div { dt { "writes to disk" } dd { (or(server.durability)) } }
         }
     }

@@ -90,8 +90,9 @@ pub(super) fn full(
     response
 }
 
-/// A page of which nothing is known but what it says.
-pub(super) fn bare(title: &str, content: Markup) -> Response {
+/// A page of which nothing is known but what it says; one that is only away is tried again.
+pub(super) fn bare(title: &str, away: bool, content: Markup) -> Response {
+    let content = html! { div data-away[away] data-still[!away] { (content) } };
     let links = html! {
         @for (_, name, address) in Section::ALL { a href=(address) { (name) } }
     };

@@ -34,10 +34,12 @@ pub(super) fn pages(uri: &Uri, from: usize, total: usize) -> Markup {
             nav .pages aria-label="Pages of the list" {
                 @if from > 0 {
                     a href=(link(uri, &[("from", "")])) { "first" }
-                    a rel="prev" href=(to(from.saturating_sub(PAGE))) { "previous" }
+                    a rel="prev" href=(to(from.saturating_sub(PAGE).min(last))) { "previous" }
                 }
-                span .faint { (count((from + 1).min(total) as u64)) " to " (count((from + PAGE).min(total) as u64)) " of " (count(total as u64)) }
-                @if from + PAGE < total {
+                span .faint { @if from >= total { "of " (count(total as u64)) } @else {
+                    (count((from + 1) as u64)) " to " (count((from + PAGE).min(total) as u64)) " of " (count(total as u64))
+                } }
+                @if from.saturating_add(PAGE) < total {
                     a rel="next" href=(to(from + PAGE)) { "next" }
                     a href=(to(last)) { "last" }
                 }
@@ -63,6 +65,6 @@ mod tests {
             assert!(shown.contains(part), "{part}: {shown}");
         }
         assert_eq!(pages(&uri, 0, 50).into_string(), "");
-        assert!(pages(&uri, 500, 10).into_string().contains("previous"));
+        assert!(pages(&uri, 500, 10).into_string().contains("<span class=\"faint\">of 10</span>"));
     }
 }

@@ -32,9 +32,9 @@ pub(super) async fn show(seen: Seen) -> Response {
                     p .faint { (count(sum(|it| it.busy as u64))) " of " (count(sum(|it| it.concurrency as u64)))
                         " places busy, " (bytes(sum(|it| it.rss_kib * 1_024))) " together" }
                     form .row method="post" action="/dashboard/processes" {
-                        button name="action" value="quiet" { "Quiet all" }
+                        button name="action" value="quiet-all" { "Quiet all" }
                         details .sure data-key="stop" { summary { "Stop all…" }
-                            button .grave name="action" value="stop" { "Yes, stop all processes" } }
+                            button .grave name="action" value="stop-all" { "Yes, stop all processes" } }
                     }
                 }
                 table .rows {
@@ -60,6 +60,7 @@ fn row(process: &Process, now: f64) -> Markup {
                 @for (is, word) in [(process.quiet, "quiet"), (process.embedded, "in web"), (!process.ours, "Ruby")] {
                     @if is { " " span .state .mild { (word) } }
                 }
+                @if let Some(version) = &process.version { div .faint { "version " (name(version)) } }
             }
             td .number data-label="busy" { (process.busy) " of " (process.concurrency) }
             td .number data-label="memory" { @if process.rss_kib > 0 { (bytes(process.rss_kib * 1_024)) } }
@@ -91,10 +92,13 @@ pub(super) async fn steer(
     form: Fields,
 ) -> Result<Response, Trouble> {
     let seen = inspect::processes(&desk.redis).await?;
-    let wanted = form.get("identity");
-    let meant = seen.all.iter().filter(|it| wanted.is_empty() || it.identity == wanted);
+    let (word, all) = match form.get("action").strip_suffix("-all") {
+        Some(word) => (word, true),
+        None => (form.get("action"), false),
+    };
+    let meant = seen.all.iter().filter(|it| all || it.identity == form.get("identity"));
     let names: Vec<&str> = meant.filter(|it| !it.embedded).map(|it| &*it.identity).collect();
-    let (sent, what) = match form.get("action") {
+    let (sent, what) = match word {
         "quiet" => (inspect::quiet(&desk.redis, &names).await, "take no new job"),
         "stop" => (inspect::stop(&desk.redis, &names).await, "stop"),
         _ => return Err(Trouble::Bad("Quiet or stop?".to_owned())),

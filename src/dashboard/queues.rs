@@ -1,13 +1,13 @@
 //! The queues: what waits, who serves them, pause and resume; and the jobs of one of them.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use maud::{Markup, html};
 
 use super::Desk;
-use super::fields::Fields;
-use super::jobs::{addressed, arguments};
+use super::entries::{addressed, arguments, linked};
+use super::fields::{Fields, Named};
 use super::page::Section;
 use super::paging::{PAGE, pages, sought};
 use super::seen::Seen;
@@ -70,7 +70,7 @@ fn row(queue: &Queue) -> Markup {
 fn limits(queue: &Queue) -> Markup {
     html! {
         @if let Some(most) = queue.at_once {
-            div { (queue.held) " of " (most) " at once " meter min="0" max=(most) value=(queue.held) {} }
+            div { (queue.held) " of " (most) " at once " meter aria-label="At once" min="0" max=(most) value=(queue.held) {} }
         }
         @if let Some((most, seconds, used)) = queue.starts {
             div { (used) " of " (most) " starts in " (about(seconds)) }
@@ -105,7 +105,7 @@ pub(super) async fn steer(
 /// The jobs that wait in one, the next one first.
 pub(super) async fn one(
     State(desk): State<Desk>,
-    Path(queue): Path<String>,
+    Named(queue): Named,
     seen: Seen,
 ) -> Result<Response, Trouble> {
     let from = sought(&seen.query);
@@ -125,7 +125,7 @@ pub(super) async fn one(
                     tbody { @for (place, job) in jobs.iter().enumerate() {
                         tr {
                             td .number data-label="place" { (count((from + place + 1) as u64)) }
-                            td data-label="class" { a href=(addressed("jobs", &job.entry.jid)) { (name(&job.entry.class)) } }
+                            td data-label="class" { (linked(&job.entry)) }
                             td .long data-label="arguments" { (arguments(job.args().as_deref(), &job.entry.jid)) }
                             td data-label="waits since" { @if let Some(since) = job.entry.enqueued_at { (when(now, since)) } }
                         }

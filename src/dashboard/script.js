@@ -3,6 +3,7 @@
 "use strict";
 
 const EVERY = 3000;
+const SLOWEST = 60000;
 const MINUTES = 5;
 // Workers count with their heartbeats, some seconds apart: a rate is taken over this many.
 const SMOOTH = 15;
@@ -16,17 +17,20 @@ function restore(before, after) {
     if (same) same.open = true;
   }
   for (const ticked of before.querySelectorAll("input[type=checkbox]:checked")) {
-    const same = after.querySelector(`input[name="${CSS.escape(ticked.name)}"][value="${CSS.escape(ticked.value)}"]`);
+    // several may have the same value: each stands for one of them
+    const value = `[value="${CSS.escape(ticked.value)}"]`;
+    const same = after.querySelector(`input[name="${CSS.escape(ticked.name)}"]${value}:not(:checked)`);
     if (same) same.checked = true;
   }
 }
 
-// Whether the reader is at work in there: then it stays as it is for now.
+// Whether the reader is at work in there: then it stays as it is for now. A row that moves under the
+// mouse would have another job hit than was meant.
 function inUse(part) {
   const selection = document.getSelection();
   const selects = selection && !selection.isCollapsed && part.contains(selection.anchorNode);
   const focused = document.activeElement;
-  return selects || (part.contains(focused) && focused !== part);
+  return selects || part.querySelector("button:hover, summary:hover") || (part.contains(focused) && focused !== part);
 }
 
 function takeOver(fresh) {
@@ -46,9 +50,10 @@ async function refresh() {
   const answer = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(10000) });
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
   if (!answer.ok) {
-    say(fresh.querySelector("main")?.textContent || `The answer was ${answer.status}.`);
-    return;
+    const words = Array.from(fresh.querySelectorAll("h1, main p"), (one) => one.textContent);
+    return say(words.join(": ") || `The answer was ${answer.status}.`);
   }
+  if (document.querySelector("[data-away]")) return location.replace(location.href);
   say("");
   takeOver(fresh);
   note();
@@ -127,10 +132,13 @@ follow.checked = sessionStorage.getItem("follow") !== "no";
 follow.addEventListener("change", () => sessionStorage.setItem("follow", follow.checked ? "yes" : "no"));
 note();
 (async () => {
-  for (;;) {
-    await new Promise((done) => setTimeout(done, EVERY));
+  for (let pause = EVERY; ; ) {
+    await new Promise((done) => setTimeout(done, pause));
+    const began = performance.now();
     try {
       await refresh();
+      // what takes the server long is not asked for all the time
+      pause = Math.min(Math.max(EVERY, 10 * (performance.now() - began)), SLOWEST);
     } catch {
       if (!document.hidden) say("The web process does not answer. The page shows what was so before.");
     }

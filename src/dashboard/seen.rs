@@ -20,6 +20,8 @@ use crate::engine::inspect::{self, Figures};
 
 /// All reads of a page together; who looks at it waits no longer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// So long a page waits for a connection.
+const RECONNECTS: Duration = Duration::from_secs(1);
 /// From this share of its memory on, a server is as good as full.
 const NEARLY: f64 = 0.95;
 
@@ -37,6 +39,8 @@ impl FromRequestParts<Desk> for Seen {
     type Rejection = Trouble;
 
     async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Seen, Trouble> {
+        // often it is only about to be replaced: a refusal may have cost it
+        let _ = timeout(RECONNECTS, desk.redis.up()).await;
         desk.redis.status().map_err(Trouble::Away)?;
         let figures = timeout(PATIENCE, inspect::figures(&desk.redis, &desk.known)).await;
         let late = |_| Trouble::Away("It did not answer within 5 s.".to_owned());

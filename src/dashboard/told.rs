@@ -39,8 +39,12 @@ impl Told {
         (StatusCode::SEE_OTHER, headers).into_response()
     }
 
-    /// What the browser brings along.
+    /// What the browser brings along with a page that somebody opens; not when a script, perhaps in
+    /// another window, fetches one.
     pub(super) fn read(headers: &HeaderMap) -> Option<Told> {
+        if headers.get("sec-fetch-dest").is_some_and(|what| what != "document") {
+            return None;
+        }
         let cookies = headers.get_all(header::COOKIE).iter().filter_map(|it| it.to_str().ok());
         let mut cookies = cookies.flat_map(|cookies| cookies.split(';'));
         let value = cookies.find_map(|it| it.trim().strip_prefix(COOKIE)?.strip_prefix('='))?;
@@ -70,6 +74,11 @@ mod tests {
         let pair = cookie.split(';').next().unwrap();
         headers.insert(header::COOKIE, format!("a=b; {pair}").parse().unwrap());
         assert_eq!(Told::read(&headers), Some(told));
+        headers.insert("sec-fetch-dest", "document".parse().unwrap());
+        assert!(Told::read(&headers).is_some());
+        headers.insert("sec-fetch-dest", "empty".parse().unwrap());
+        assert_eq!(Told::read(&headers), None);
+        headers.remove("sec-fetch-dest");
         headers.insert(header::COOKIE, "roustabout_told=%ff".parse().unwrap());
         assert_eq!(Told::read(&headers), None);
     }

@@ -6,7 +6,7 @@ use maud::html;
 use redis::RedisError;
 
 use super::page;
-use crate::engine::is_full;
+use crate::engine::{code, is_full, is_unavailable};
 
 /// Why not.
 #[derive(Debug)]
@@ -17,10 +17,18 @@ pub(super) enum Trouble {
     Nowhere(String),
     /// The form is not one of ours.
     Bad(String),
+    /// The form is larger than any of ours.
+    Large,
 }
 
 pub(super) async fn nowhere() -> Trouble {
-    Trouble::Nowhere("There is no such page.".to_owned())
+    Trouble::no_page()
+}
+
+impl Trouble {
+    pub(super) fn no_page() -> Trouble {
+        Trouble::Nowhere("There is no such page.".to_owned())
+    }
 }
 
 impl From<RedisError> for Trouble {
@@ -32,10 +40,11 @@ impl From<RedisError> for Trouble {
 
 /// In words for whoever clicked, why Redis did not do it.
 pub(super) fn refused(error: &RedisError) -> String {
-    match error.code() {
+    match code(error).as_deref() {
         _ if is_full(error) => "Redis is full and refuses to write: nothing was changed. Free memory or take a larger plan.".to_owned(),
         Some("READONLY") => "Redis is a read-only replica: nothing was changed.".to_owned(),
         Some(code) => format!("Redis refused it ({code})."),
+        None if is_unavailable(error) => "Redis is not there: nothing was changed.".to_owned(),
         None => "Redis did not answer: it may be done or not. Look before you try again.".to_owned(),
     }
 }
@@ -46,10 +55,16 @@ impl IntoResponse for Trouble {
             Trouble::Away(why) => (StatusCode::SERVICE_UNAVAILABLE, "Redis is not there", why),
             Trouble::Nowhere(what) => (StatusCode::NOT_FOUND, "Not here", what),
             Trouble::Bad(what) => (StatusCode::BAD_REQUEST, "Not understood", what),
+            Trouble::Large => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "Too much",
+                "So many jobs cannot be ticked at once.".to_owned(),
+            ),
         };
-        let mut response = page::bare(title, html! { p class="empty" { (text) } });
+        let away = status == StatusCode::SERVICE_UNAVAILABLE;
+        let mut response = page::bare(title, away, html! { p .empty { (text) } });
         *response.status_mut() = status;
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if away {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
         }
         response

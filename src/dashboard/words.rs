@@ -56,9 +56,12 @@ pub(super) fn when(now: f64, time: f64) -> Markup {
     html! { time datetime=[machine] title=(at(time)) { (text) } }
 }
 
+/// Names of more letters than this may be broken anywhere.
+const WORD: usize = 40;
+
 /// A stranger's name: nothing in it acts, and its direction is its own.
 pub(super) fn name(text: &str) -> Markup {
-    html! { bdi { (plain(text)) } }
+    html! { bdi .long[text.chars().count() > WORD] { (plain(text)) } }
 }
 
 /// So much of a stranger's text, lines kept; what could act on the page is shown as an escape.

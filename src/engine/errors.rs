@@ -23,9 +23,10 @@ pub(crate) fn breaks_connection(error: &RedisError) -> bool {
     }
 }
 
-/// The code of the server's answer, if there was one; of a pipeline the first. (The crate's own
-/// `code` is silent on a pipeline's errors, but for the few codes that it knows by name.)
-pub(crate) fn code(error: &RedisError) -> Option<String> {
+/// The code of the server's answer (`READONLY`, `OOM`), if there was one; of a pipeline the first.
+/// (The crate's own `code` is silent on a pipeline's errors, but for the few codes that it knows by
+/// name.)
+pub fn code(error: &RedisError) -> Option<String> {
     let first = || error.clone().into_server_errors()?.first().map(|(_, e)| e.code().to_owned());
     error.code().map(str::to_owned).or_else(first)
 }
@@ -69,7 +70,8 @@ pub(crate) fn is_unsent(error: &RedisError) -> bool {
     error.to_string().contains(UNSENT)
 }
 
-pub(crate) fn is_unavailable(error: &RedisError) -> bool {
+/// Whether a request never left, because there was no connection.
+pub fn is_unavailable(error: &RedisError) -> bool {
     error.to_string().contains(UNAVAILABLE)
 }
 

@@ -39,6 +39,8 @@ pub struct Process {
     pub ours: bool,
     /// Runs inside another program, which takes no commands for it.
     pub embedded: bool,
+    /// Of what it is, by its own word.
+    pub version: Option<String>,
     /// Takes no new job.
     pub quiet: bool,
     /// The queues that it takes jobs from, by its own word: of ours the first hundred.
@@ -146,6 +148,7 @@ fn process(
         identity: identity.to_owned(),
         ours,
         embedded: info.get("embedded").unwrap_or(false),
+        version: info.get::<String>("version").map(|version| cut(&version).to_owned()),
         quiet: text(quiet).as_deref() == Some("true"),
         queues: queues(&info),
         concurrency: concurrency as usize,

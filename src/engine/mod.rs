@@ -146,7 +146,7 @@ pub use connection::RedisOptions;
 pub use context::JobContext;
 pub use enqueue_error::EnqueueError;
 pub use enqueued::Enqueued;
-pub use errors::is_full;
+pub use errors::{code, is_full, is_unavailable};
 pub use failed::Failed;
 pub use inspect::is_dead;
 pub use invalid::Invalid;

@@ -6,6 +6,8 @@
 //! | `guard` | what is not there |
 //! | `health` | what a worker tells orchestrators |
 //! | `metrics`, `exposition` | what Prometheus reads, and whether it could |
+//! | `dashboard` | who sees it, what its forms take, where they lead |
+//! | `dashboard_limits` | … of a Redis that is full, read-only, away, strange |
 //! | `hirefire` | what an autoscaler is told |
 //! | `stop` | signals |
 //! | `embedded` | `web` with a worker in it |
@@ -34,6 +36,8 @@ mod app_json;
 mod boot;
 mod cancel;
 mod deploy;
+mod dashboard;
+mod dashboard_limits;
 mod edits;
 mod embedded;
 mod enqueue;

@@ -50,9 +50,7 @@ impl Browser {
         };
         let profile = tempfile::tempdir().expect("a temporary directory");
         let (driver, port) = drive(&driver, profile.path()).await;
-        let tls = roustabout::engine::tls::client_config().expect("TLS, not to be used");
-        let http = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls);
-        let http = http.timeout(PATIENCE).build().expect("an HTTP client");
+        let http = http();
         let session = String::new();
         let mut browser = Browser { driver, port, session, http, _profile: profile };
         let data = format!("--user-data-dir={}", browser._profile.path().join("data").display());
@@ -107,6 +105,20 @@ impl Browser {
         self.ask("POST", &format!("element/{element}/click"), json!({})).await;
     }
 
+    /// Presses keys one after the other, wherever the focus is.
+    pub async fn press(&self, keys: &str) {
+        let press =
+            |key: char| ["keyDown", "keyUp"].map(|what| json!({"type": what, "value": key}));
+        let actions: Vec<Value> = keys.chars().flat_map(press).collect();
+        let keyboard = json!({"type": "key", "id": "keyboard", "actions": actions});
+        self.ask("POST", "actions", json!({ "actions": [keyboard] })).await;
+    }
+
+    /// Asks Chromium itself, past WebDriver.
+    pub async fn devtools(&self, command: &str, params: Value) -> Value {
+        self.ask("POST", "goog/cdp/execute", json!({"cmd": command, "params": params})).await
+    }
+
     /// What the console has said since the last call: errors of scripts, files that are missing.
     pub async fn complaints(&self) -> Vec<String> {
         let log = self.ask("POST", "se/log", json!({"type": "browser"})).await;
@@ -118,8 +130,7 @@ impl Browser {
     /// Saves what the window shows.
     pub async fn screenshot(&self, path: &Path) {
         let png = self.ask("GET", "screenshot", Value::Null).await;
-        let png = BASE64_STANDARD.decode(png.as_str().expect("an image")).expect("base64");
-        std::fs::write(path, png).expect("a file");
+        save(&png, path);
     }
 
     async fn ask(&self, method: &str, command: &str, body: Value) -> Value {
@@ -155,6 +166,20 @@ impl Drop for Browser {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
+}
+
+/// For plain HTTP on this machine; it follows no redirects.
+pub fn http() -> reqwest::Client {
+    let tls = roustabout::engine::tls::client_config().expect("TLS, not to be used");
+    let http = reqwest::Client::builder().no_proxy().tls_backend_preconfigured(tls);
+    let http = http.redirect(reqwest::redirect::Policy::none());
+    http.timeout(PATIENCE).build().expect("an HTTP client")
+}
+
+/// Writes a picture as it comes from a browser.
+pub fn save(png: &Value, path: &Path) {
+    let png = BASE64_STANDARD.decode(png.as_str().expect("an image")).expect("base64");
+    std::fs::write(path, png).expect("a file");
 }
 
 fn path_of(program: &str) -> Option<PathBuf> {

@@ -7,6 +7,7 @@ mod support;
 mod docs; // the page of promises names tests that are there
 mod layers; // who may import whom
 
+mod board; // a browser on our own dashboard
 mod browser; // a headless Chromium
 mod child; // a worker process of its own
 mod child_jobs; // … and its jobs
@@ -38,6 +39,11 @@ mod buffered_faults; // … and sends each once, whatever is lost on the way
 mod clocks; // wall clocks that are off, or jump
 mod crashes; // kill -9, and jobs that kill their process
 mod cron; // lines of jobs at set times
+mod dashboard; // the dashboard, in a browser: what it shows, and what strangers put into it
+mod dashboard_acts; // … its buttons, on real jobs and processes
+mod dashboard_crowd; // … of a hundred thousand dead jobs
+mod dashboard_live; // … followed, and by the keyboard
+mod dashboard_look; // … in light and dark, at a desk and on a phone
 mod data_loss; // Redis comes back without its last writes
 mod deploys; // a thousand of them over one long job, and kills
 mod enqueue; // what a plain client says while Redis is away
@@ -81,6 +87,7 @@ mod sidekiq_web; // Sidekiq's own pages and buttons, in a browser
 mod status; // how far a job is, by its jid
 mod stops; // TERM: short jobs finish, long ones go back
 mod storm; // all the ways a process can end, at once
+mod strangers; // what they put wherever they may write
 mod stuck; // the stuck-worker script of Sidekiq's operators, and our answer to it
 mod supervision; // what systemd hears of a process that is stuck
 mod testing; // … and what helps to test them

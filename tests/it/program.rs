@@ -29,6 +29,10 @@ impl Program {
         Program { process: command.spawn().expect("it starts"), dir }
     }
 
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// All of its log so far.
     pub fn log(&self) -> String {
         let bytes = std::fs::read(self.dir.path().join("log")).unwrap_or_default();
