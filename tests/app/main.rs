@@ -35,9 +35,9 @@
 mod app_json;
 mod boot;
 mod cancel;
-mod deploy;
 mod dashboard;
 mod dashboard_limits;
+mod deploy;
 mod edits;
 mod embedded;
 mod enqueue;
