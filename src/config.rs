@@ -45,7 +45,7 @@ pub struct Config {
     pub health_port: Option<u16>,
     /// Whether `web` runs a worker as a part of itself.
     pub embedded: bool,
-    /// The bearer token of the sample endpoints; without one they answer only this machine.
+    /// The bearer token of the endpoints; without one they answer only this machine.
     pub api_token: Option<String>,
     /// Who may look at the dashboard and the metrics; without it, only this machine.
     pub login: Option<Login>,

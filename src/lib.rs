@@ -4,10 +4,12 @@
 //! Yours to edit: [`config`], [`app`], [`routes`], [`jobs`] and what they use. Not yours:
 //! [`engine`], which is replaced as a whole when you upgrade.
 
+#![cfg_attr(not(test), warn(clippy::unwrap_used))] // what must not be is said where it may be seen
+
 pub mod app;
 pub mod boot;
 pub mod config;
-pub mod csv_file;
+pub mod csv_file; // sample
 pub mod dashboard;
 pub mod engine;
 pub mod explain;

@@ -21,7 +21,8 @@ pub enum LogFormat {
 pub fn start(config: &Config) -> Result<(), String> {
     let filter = EnvFilter::try_new(&config.log_filter);
     let filter = filter.map_err(|_| {
-        "RUST_LOG accepts levels and targets: info, or warn,roustabout=debug".to_owned()
+        let example = concat!("info, or warn,", env!("CARGO_CRATE_NAME"), "=debug");
+        format!("RUST_LOG accepts levels and targets: {example}")
     })?;
     // A reader that has gone (`web 2>&1 | head`) must not take the process along: by default the
     // subscriber reports a failed write with eprintln!, which panics.

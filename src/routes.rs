@@ -1,39 +1,34 @@
-//! The HTTP side: the sample app and the health endpoints. It stores and enqueues; the worker does
-//! the work.
+//! The HTTP side: the sample, health, metrics, and room for endpoints of your own. It enqueues; the
+//! worker does the work.
 
 mod body;
 mod error;
-mod events;
 mod guard;
 mod hirefire;
 mod local;
 mod metrics;
 mod operator;
-mod page;
+mod sample; // sample
 mod server;
-mod upload;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, State};
+// what endpoints are made of, whether one here needs it or not
+#[allow(unused_imports)]
+use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
+#[allow(unused_imports)]
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use serde::Deserialize;
 use serde_json::json;
-use serde_json::value::RawValue;
 
 use crate::app::App;
 use crate::config::Config;
 use crate::dashboard::{self, Desk};
 use crate::engine::Lifecycle;
-use crate::engine::inspect::Known;
-use crate::jobs;
-use crate::jobs::store::{self, Import, records};
 use crate::trace;
 use error::Error;
 
@@ -47,12 +42,12 @@ pub struct Web {
     pub app: App,
     /// Tells open event streams to end.
     pub lifecycle: Lifecycle,
-    /// The bearer token of the sample endpoints, if they are to answer anyone but this machine.
+    /// The bearer token of your endpoints, if they are to answer anyone but this machine.
     pub api_token: Option<Arc<str>>,
     /// Who may look at the metrics, if it is not this machine alone.
     pub login: Option<Arc<Login>>,
     /// What the settings say of queues, and Redis does not.
-    pub known: Arc<Known>,
+    pub known: Arc<crate::engine::inspect::Known>,
     /// What HireFire sends, if it may ask.
     pub hirefire_token: Option<Arc<str>>,
 }
@@ -60,7 +55,7 @@ pub struct Web {
 impl Web {
     /// With these settings.
     pub fn new(config: &Config, app: App, lifecycle: Lifecycle) -> Web {
-        let known = jobs::registry(app.clone()).known(&config.queue_limits);
+        let known = crate::jobs::registry(app.clone()).known(&config.queue_limits);
         Web {
             app,
             known: known.into(),
@@ -79,18 +74,14 @@ impl Web {
 /// Everything `web` answers.
 pub fn router(web: Web) -> Router {
     let sample = Router::new()
-        // The limit is ours, because axum's own answers are not JSON and know no multipart.
-        .route("/imports", post(upload::upload).layer(DefaultBodyLimit::disable()))
-        .route("/imports/{jid}", get(import))
-        .route("/imports/{jid}/events", get(events::events))
-        .route("/records", get(list_records))
-        .route_layer(from_fn_with_state(web.clone(), guard::guard));
+        .merge(sample::endpoints()) // sample
+        .layer(from_fn_with_state(web.clone(), guard::guard));
     let operators = Router::new()
         .route("/metrics", get(metrics::metrics))
         .merge(dashboard::router(web.desk()))
         .route_layer(from_fn_with_state(web.clone(), operator::guard));
     Router::new()
-        .route("/", get(page::page))
+        .merge(sample::page()) // sample
         .route("/health", get(health))
         .route("/ready", get(ready))
         .route("/hirefire", get(hirefire::by_header))
@@ -102,36 +93,6 @@ pub fn router(web: Web) -> Router {
         .layer(map_response(harden))
         .layer(from_fn(trace::request))
         .with_state(web)
-}
-
-async fn import(
-    State(web): State<Web>,
-    jid: Result<Path<String>, PathRejection>,
-) -> Result<Json<Import>, Error> {
-    find(&web, jid).await.map(Json)
-}
-
-/// The import a path names.
-async fn find(web: &Web, jid: Result<Path<String>, PathRejection>) -> Result<Import, Error> {
-    let unknown = || Error::not_found("there is no such import (they are kept for 7 days)");
-    let Path(jid) = jid.map_err(|_| unknown())?;
-    web.app.redis.status().map_err(Error::unavailable)?;
-    store::load_settled(&web.app, &jid).await?.ok_or_else(unknown)
-}
-
-#[derive(Deserialize)]
-struct Limit {
-    limit: Option<usize>,
-}
-
-async fn list_records(
-    State(web): State<Web>,
-    query: Result<Query<Limit>, QueryRejection>,
-) -> Result<Json<Vec<Box<RawValue>>>, Error> {
-    let Query(query) = query.map_err(|_| Error::bad("limit: a whole number"))?;
-    web.app.redis.status().map_err(Error::unavailable)?;
-    let limit = query.limit.unwrap_or(100).min(1000);
-    Ok(Json(records::first(&web.app.redis, limit).await?))
 }
 
 /// Alive, whatever Redis does: a platform that restarts us because Redis is down would only make it

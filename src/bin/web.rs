@@ -2,6 +2,7 @@
 //! plan with a single process, in here.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use roustabout::app::App;
 use roustabout::boot;
@@ -16,6 +17,9 @@ use tokio::net::TcpListener;
 #[derive(clap::Parser)]
 #[command(name = "web", version, after_help = SETTINGS)]
 struct Arguments {}
+
+/// How long the first requests wait for the first connection to Redis.
+const CONNECTING: Duration = Duration::from_secs(2);
 
 const SETTINGS: &str = "\
 Everything is configured by environment variables, or a .env file in the working directory:
@@ -91,6 +95,9 @@ async fn serve(
     app: App,
     lifecycle: Lifecycle,
 ) -> Result<(), String> {
+    // A request that comes before it would be refused for nothing, and a platform sends those that
+    // it held during the boot as soon as the port is open.
+    let _ = tokio::time::timeout(CONNECTING, app.redis.tried()).await;
     let web = Web::new(config, app, lifecycle.clone());
     let served = routes::serve(listener, routes::router(web), lifecycle).await;
     tracing::info!("stopped serving");

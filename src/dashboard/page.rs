@@ -9,6 +9,9 @@ use super::seen::Seen;
 use super::told::Told;
 use super::words::count;
 
+/// What the app is called.
+const NAME: &str = env!("CARGO_PKG_NAME");
+
 /// The pages of the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Section {
@@ -105,7 +108,7 @@ fn render(title: &str, links: Markup, content: Markup) -> Response {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (title) " · roustabout" }
+                title { (title) " · " (NAME) }
                 link rel="icon" href="data:,";
                 link rel="stylesheet" href=(style);
                 script src=(script) defer {}
@@ -113,7 +116,7 @@ fn render(title: &str, links: Markup, content: Markup) -> Response {
             body {
                 a .skip href="#content" { "To the content" }
                 header {
-                    a .brand href="/dashboard" { "roustabout" }
+                    a .brand href="/dashboard" { (NAME) }
                     nav id="nav" data-live aria-label="Pages" { (links) }
                     p .live hidden { label { input type="checkbox" id="follow" checked; " live" } }
                 }

@@ -77,11 +77,24 @@ impl Drop for Shared {
 /// What became of the last attempt to connect.
 #[derive(Clone)]
 pub(crate) enum State {
+    /// The first attempt is not over.
+    New,
     /// No connection, and why.
     Down(Arc<str>),
     /// There never will be one, and why (the server is too old).
     Unusable(Arc<str>),
     Up(Connection),
+}
+
+impl State {
+    /// Why there is no connection, if there is none.
+    pub(crate) fn lack(&self) -> Option<&str> {
+        match self {
+            State::New => Some("not connected yet"),
+            State::Down(reason) | State::Unusable(reason) => Some(reason),
+            State::Up(_) => None,
+        }
+    }
 }
 
 /// One established connection. Numbers count up; a request that must not be repeated on another

@@ -8,15 +8,18 @@ use chrono::{DateTime, NaiveDateTime};
 use redis::{RedisResult, Value, cmd, pipe};
 use tokio::time::{sleep, timeout};
 
-use super::figures::{Figures, figures};
 use super::fleet::{lenient, read};
 use super::keys;
-use super::queue_list::Known;
+use super::queue_list::latency;
 use super::redis::Redis;
 use super::whereabouts::texts;
 
-/// Not all processes look at the same moment: most see what the first one has noted.
+/// Processes that start together do not look together.
 const SPREAD: f64 = 5.0;
+/// No second of a minute is later for this: the next one would be it too soon.
+const LATEST: f64 = 55.0;
+/// Queues or processes asked about in one write.
+const AT_ONCE: usize = 50;
 /// A server that takes longer has better things to do.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// So many minutes are told, at most: older ones expire.
@@ -29,6 +32,8 @@ const DAY: i64 = 86_400;
 pub struct Sample {
     /// When the minute began, in epoch seconds.
     pub at: i64,
+    /// When in it they were noted, in epoch seconds: what came between two of them took so long.
+    pub taken: i64,
     /// Runs, failed ones included, of all time.
     pub processed: u64,
     /// Runs that failed, of all time.
@@ -52,15 +57,17 @@ pub struct Day {
     pub failed: u64,
 }
 
-/// Notes the figures, for the life of the process, a minute for a minute.
+/// Looks once a minute, for the life of the process, and always at the same second of it: so looks are
+/// spread over the minute, and those that note something are a minute apart.
 pub(crate) async fn run(redis: Redis) {
+    sleep(Duration::from_secs_f64(fastrand::f64() * SPREAD)).await;
+    let _ = redis.up().await; // before, nobody knows the time
+    let second = (redis.now() % MINUTE as f64).min(LATEST);
     loop {
-        sleep(Duration::from_secs_f64(fastrand::f64() * SPREAD)).await;
-        let _ = redis.up().await; // before, nobody knows the time
         let minute = redis.now() as i64 / MINUTE;
         note_apart(&redis, minute * MINUTE).await;
-        let next = ((minute + 1) * MINUTE) as f64 - redis.now();
-        sleep(Duration::from_secs_f64(next.clamp(0.0, MINUTE as f64))).await;
+        let next = ((minute + 1) * MINUTE) as f64 + second - redis.now();
+        sleep(Duration::from_secs_f64(next.clamp(1.0, 2.0 * MINUTE as f64))).await;
     }
 }
 
@@ -84,7 +91,7 @@ async fn note(redis: &Redis, at: i64) -> RedisResult<()> {
     if redis.query(cmd("HEXISTS").arg(&key).arg(&field)).await? {
         return Ok(());
     }
-    let sample = Sample { at, ..Sample::of(&figures(redis, &Known::default()).await?) };
+    let sample = Sample { at, ..look(redis).await? };
     let mut write = pipe();
     write.cmd("HSETNX").arg(&key).arg(&field).arg(sample.text());
     write.cmd("EXPIRE").arg(&key).arg(keys::HISTORY_TTL.as_secs());
@@ -98,32 +105,64 @@ fn shown(seconds: i64, format: &str) -> String {
     DateTime::from_timestamp(seconds, 0).unwrap_or_default().format(format).to_string()
 }
 
-impl Sample {
-    fn of(figures: &Figures) -> Sample {
-        let queues = &figures.queues;
-        let waits = queues.all.iter().filter(|queue| !queue.paused).filter_map(|it| it.latency);
-        Sample {
-            at: 0,
-            processed: figures.processed,
-            failed: figures.failed,
-            latency: waits.fold(0.0, f64::max),
-            enqueued: queues.all.iter().map(|queue| queue.size as u64).sum(),
-            busy: queues.processes.all.iter().map(|process| process.busy as u64).sum(),
+/// The figures of now. (Those of a page are more, and cost more.)
+async fn look(redis: &Redis) -> RedisResult<Sample> {
+    let mut reads = pipe();
+    for set in [keys::QUEUES, keys::PAUSED, keys::PROCESSES] {
+        reads.cmd("SMEMBERS").arg(set);
+    }
+    reads.cmd("MGET").arg(keys::stat("processed", None)).arg(keys::stat("failed", None));
+    let replies: Vec<RedisResult<Value>> = lenient(redis, &mut reads).await?;
+    let [queues, paused, processes] = [0, 1, 2].map(|at| texts_of(&replies[at]));
+    let (processed, failed): (Option<u64>, Option<u64>) = read(&replies[3]);
+    let taken = redis.now();
+    let mut sample = Sample { taken: taken as i64, ..Sample::default() };
+    (sample.processed, sample.failed) = (processed.unwrap_or(0), failed.unwrap_or(0));
+    for names in queues.chunks(AT_ONCE) {
+        let mut reads = pipe();
+        for key in names.iter().map(|name| keys::queue(name)) {
+            reads.cmd("LLEN").arg(&key).cmd("LINDEX").arg(&key).arg(-1);
+        }
+        let replies: Vec<RedisResult<Value>> = lenient(redis, &mut reads).await?;
+        for (name, replies) in names.iter().zip(replies.chunks(2)) {
+            sample.enqueued += read::<u64>(&replies[0]);
+            let waits = latency(&read::<Vec<u8>>(&replies[1]), taken);
+            let waits = waits.filter(|_| !paused.contains(name));
+            sample.latency = sample.latency.max(waits.unwrap_or(0.0));
         }
     }
+    for identities in processes.chunks(AT_ONCE) {
+        let mut reads = pipe();
+        for identity in identities {
+            reads.cmd("HGET").arg(identity).arg("busy");
+        }
+        let replies: Vec<RedisResult<Value>> = lenient(redis, &mut reads).await?;
+        sample.busy += replies.iter().map(read::<u64>).sum::<u64>();
+    }
+    Ok(sample)
+}
 
-    /// Five numbers; the latency in milliseconds.
+/// A set of names, as far as they are texts.
+fn texts_of(reply: &RedisResult<Value>) -> Vec<String> {
+    let members: Vec<Vec<u8>> = read(reply);
+    members.into_iter().filter_map(|name| String::from_utf8(name).ok()).collect()
+}
+
+impl Sample {
+    /// Six numbers: of the times, the seconds into the minute, and the latency in milliseconds.
     fn text(&self) -> String {
-        let Sample { processed, failed, latency, enqueued, busy, .. } = self;
-        format!("{processed} {failed} {:.0} {enqueued} {busy}", latency * 1e3)
+        let Sample { at, taken, processed, failed, latency, enqueued, busy } = self;
+        let second = (taken - at).clamp(0, MINUTE);
+        format!("{processed} {failed} {:.0} {enqueued} {busy} {second}", latency * 1e3)
     }
 
     fn parse(date: &str, time: &str, text: &str) -> Option<Sample> {
         let at = NaiveDateTime::parse_from_str(&format!("{date} {time}"), "%Y-%m-%d %H:%M").ok()?;
+        let at = at.and_utc().timestamp();
         let numbers: Option<Vec<u64>> = text.split(' ').map(|word| word.parse().ok()).collect();
-        let [processed, failed, millis, enqueued, busy] = numbers?[..] else { return None };
-        let (at, latency) = (at.and_utc().timestamp(), millis as f64 / 1e3);
-        Some(Sample { at, processed, failed, latency, enqueued, busy })
+        let [processed, failed, millis, enqueued, busy, second] = numbers?[..] else { return None };
+        let (taken, latency) = (at + second.min(60) as i64, millis as f64 / 1e3);
+        Some(Sample { at, taken, processed, failed, latency, enqueued, busy })
     }
 }
 
@@ -181,23 +220,20 @@ async fn server_now(redis: &Redis) -> RedisResult<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::queue_list::{Queue, Queues};
     use super::*;
 
     #[test]
     fn what_is_noted_is_read() {
-        let queue = |latency, paused| Queue { latency, paused, size: 2, ..Queue::default() };
-        let all = vec![queue(Some(1.5), false), queue(Some(99.0), true), queue(None, false)];
-        let queues = Queues { all, ..Queues::default() };
-        let figures = Figures { processed: 9, failed: 4, queues, ..Figures::default() };
-        let sample = Sample { at: 1_699_999_980, ..Sample::of(&figures) };
-        assert_eq!((sample.latency, sample.enqueued), (1.5, 6));
-        let read = Sample::parse(&shown(sample.at, DATE), &shown(sample.at, TIME), &sample.text());
-        assert_eq!((sample.text().as_str(), read), ("9 4 1500 6 0", Some(sample)));
-        for odd in ["", "1 2 3 4", "1 2 3 4 5 6", "1 2 3 4 x", "-1 2 3 4 5"] {
+        let at = 1_699_999_980;
+        let sample = Sample { at, taken: at + 7, processed: 9, failed: 4, ..Sample::default() };
+        let sample = Sample { latency: 1.5, enqueued: 6, ..sample };
+        let read = Sample::parse(&shown(at, DATE), &shown(at, TIME), &sample.text());
+        assert_eq!((sample.text().as_str(), read), ("9 4 1500 6 0 7", Some(sample)));
+        for odd in ["", "1 2 3 4 5", "1 2 3 4 5 6 7", "1 2 3 4 5 x", "-1 2 3 4 5 6"] {
             assert_eq!(Sample::parse("2026-01-01", "00:00", odd), None, "{odd}");
         }
-        assert_eq!(Sample::parse("2026-01-01", "24:00", "1 2 3 4 5"), None);
-        assert_eq!(Sample::parse("2026-01-01", "x", "1 2 3 4 5"), None);
+        for (date, time) in [("2026-01-01", "24:00"), ("2026-01-01", "x"), ("x", "00:00")] {
+            assert_eq!(Sample::parse(date, time, "1 2 3 4 5 6"), None);
+        }
     }
 }

@@ -7,13 +7,14 @@ use super::redis::Redis;
 
 pub use super::busy::{Busy, BusyPage, busy};
 pub use super::cron_list::{CronEntry, cron_enable, cron_lines, cron_run_now};
-pub use super::edits::{Edit, Edited, Outcome, edit, edit_all, edit_each};
+pub use super::edits::{Edited, edit, edit_all, edit_each};
 pub use super::entry::Entry;
 pub use super::figures::{Figures, Timed, figures};
 pub use super::fleet::{Process, Processes, Running, processes};
 pub use super::found::{Found, Place};
 pub use super::history::{Day, Sample, days, history};
 pub use super::holds::Hold;
+pub use super::moves::{Edit, Outcome};
 pub use super::pages::{Page, Sort, Want, page};
 pub use super::picks::{pick, pick_all};
 pub use super::queue_list::{Known, Queue, Queues, queues};

@@ -156,7 +156,7 @@ pub(crate) fn deploy_lock(label: &str) -> String {
     format!("deploylock-{label}")
 }
 
-/// Hash minute (`HH:MM`) of a UTC day -> what the figures were: five numbers.
+/// Hash minute (`HH:MM`) of a UTC day -> what the figures were: six numbers.
 pub(crate) fn history(day: &str) -> String {
     format!("roustabout:history:{day}")
 }

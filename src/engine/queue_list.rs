@@ -129,7 +129,7 @@ async fn look(
         found.strange += strange;
         queue.size = read(&replies[0]);
         let next: Vec<u8> = read(&replies[1]);
-        queue.latency = Entry::of(&next).enqueued_at.map(|since| (found.now - since).max(0.0));
+        queue.latency = latency(&next, found.now);
         queue.held = read(&replies[2]);
         if let Some(Limit { running, starts }) = limits.of(name) {
             queue.at_once = running;
@@ -141,6 +141,11 @@ async fn look(
         found.all.push(queue);
     }
     Ok(())
+}
+
+/// For how long the next job of a queue has waited, in seconds, if it says since when.
+pub(crate) fn latency(next: &[u8], now: f64) -> Option<f64> {
+    Entry::of(next).enqueued_at.map(|since| (now - since).max(0.0))
 }
 
 /// A way through all of a queue, newest first, page by page. Taking jobs from the other end moves

@@ -37,7 +37,7 @@ impl Redis {
     }
 
     fn open(options: RedisOptions, clock: Clock, loud: bool) -> Redis {
-        let redis = Redis::having(options, clock, loud, State::Down("not connected yet".into()));
+        let redis = Redis::having(options, clock, loud, State::New);
         redis.spawn(keep(Arc::downgrade(&redis.shared)));
         redis
     }
@@ -79,15 +79,18 @@ impl Redis {
 
     /// `Err` with the reason while there is no connection; the reason is safe to show.
     pub fn status(&self) -> Result<(), String> {
-        match &*self.shared.state.borrow() {
-            State::Up(_) => Ok(()),
-            State::Down(reason) | State::Unusable(reason) => Err(reason.to_string()),
-        }
+        self.shared.state.borrow().lack().map_or(Ok(()), |reason| Err(reason.to_owned()))
     }
 
     /// Resolves once there is a connection; an error if there never will be one.
     pub async fn up(&self) -> anyhow::Result<()> {
         self.newer_than(0).await.map(drop)
+    }
+
+    /// Resolves once the first attempt to connect is over, whatever came of it.
+    pub async fn tried(&self) {
+        let mut changes = self.shared.state.subscribe();
+        let _ = changes.wait_for(|state| !matches!(state, State::New)).await; // we hold the sender
     }
 
     /// Facts about the server, fresh from it.
@@ -128,12 +131,12 @@ impl Redis {
         let wanted = |state: &State| match state {
             State::Up(connection) => connection.number > number && !connection.killed(),
             State::Unusable(_) => true,
-            State::Down(_) => false,
+            State::New | State::Down(_) => false,
         };
         let state = changes.wait_for(wanted).await?.clone();
         match state {
             State::Up(connection) => Ok(connection),
-            State::Down(reason) | State::Unusable(reason) => Err(anyhow::anyhow!("{reason}")),
+            none => Err(anyhow::anyhow!("{}", none.lack().unwrap_or_default())),
         }
     }
 

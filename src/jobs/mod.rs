@@ -1,13 +1,13 @@
 //! The jobs. A new one is a file here and a line in [`registry`].
 
 mod deliver_webhook;
-mod import_csv;
-mod prune_imports;
-pub mod store;
+mod import_csv; // sample
+mod prune_imports; // sample
+pub mod store; // sample
 
 pub use deliver_webhook::DeliverWebhook;
-pub use import_csv::ImportCsv;
-pub use prune_imports::PruneImports;
+pub use import_csv::ImportCsv; // sample
+pub use prune_imports::PruneImports; // sample
 
 use crate::app::App;
 use crate::engine::Registry;
@@ -15,11 +15,11 @@ use crate::engine::Registry;
 /// THE list: a job or cron line that is not here does not exist.
 pub fn registry(app: App) -> Registry<App> {
     Registry::new(app)
-        .job::<ImportCsv>()
+        // cron: minute, hour, day, month, weekday, in UTC; or with a zone: "0 3 * * * Asia/Tokyo"
+        .job::<ImportCsv>() // sample
         .job::<DeliverWebhook>()
-        .job::<PruneImports>()
-        // minute, hour, day, month, weekday, in UTC; or add a zone: "0 3 * * * Europe/Berlin"
-        .cron("prune-imports", "0 3 * * *", PruneImports)
+        .job::<PruneImports>() // sample
+        .cron("prune-imports", "0 3 * * *", PruneImports) // sample
 }
 
 #[cfg(test)]

@@ -1,65 +1,20 @@
-//! Reading an uploaded file out of a request, whichever way it was sent.
+//! Reading the bodies of requests.
 
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Multipart, Request};
-use axum::http::{HeaderMap, header};
+use axum::extract::Request;
+use axum::http::header;
 use futures_util::StreamExt;
 
 use super::error::Error;
-
-/// The largest file.
-pub(super) const LIMIT: usize = 5 * 1024 * 1024;
-
-/// What multipart may add around it: boundaries, part headers, other fields.
-const ENVELOPE: usize = 64 * 1024;
 
 /// How much of a body that is too large is read, and thrown away, before the refusal: a client that
 /// is still sending would see a broken connection instead of the answer.
 const PATIENCE: usize = 64 * 1024 * 1024;
 
-/// How long an upload may take.
-const TIME: Duration = Duration::from_secs(60);
-
-enum Kind {
-    Csv,
-    Multipart,
-}
-
-/// The file in a request.
-pub(super) async fn file(request: Request) -> Result<Vec<u8>, Error> {
-    let kind = kind(request.headers());
-    let (parts, body) = request.into_parts();
-    let limit = LIMIT + if matches!(kind, Some(Kind::Multipart)) { ENVELOPE } else { 0 };
-    if too_large_and_waiting(&parts.headers, limit) {
-        return Err(Error::too_large());
-    }
-    let read = tokio::time::timeout(TIME, read(body, limit)).await;
-    let bytes = read.map_err(|_| Error::slow())?;
-    match kind {
-        None => Err(Error::unsupported()),
-        Some(Kind::Csv) => bytes,
-        Some(Kind::Multipart) => from_multipart(Request::from_parts(parts, bytes?.into())).await,
-    }
-}
-
-fn kind(headers: &HeaderMap) -> Option<Kind> {
-    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    match essence {
-        _ if essence.eq_ignore_ascii_case("text/csv") => Some(Kind::Csv),
-        _ if essence.eq_ignore_ascii_case("multipart/form-data") => Some(Kind::Multipart),
-        _ => None,
-    }
-}
-
-/// A client that asks before it sends (`Expect: 100-continue`) can be told at once.
-fn too_large_and_waiting(headers: &HeaderMap, limit: usize) -> bool {
-    let length =
-        headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    headers.contains_key(header::EXPECT) && length.is_some_and(|length: usize| length > limit)
-}
+/// How long a body may take.
+pub(super) const TIME: Duration = Duration::from_secs(60);
 
 /// Reads what comes with a request that is refused: see [`PATIENCE`].
 pub(super) async fn discard(request: Request) {
@@ -69,7 +24,7 @@ pub(super) async fn discard(request: Request) {
 }
 
 /// The whole body, with or without a declared length.
-async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Error> {
+pub(super) async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Error> {
     let (mut chunks, mut bytes, mut seen) = (body.into_data_stream(), Vec::new(), 0);
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_| Error::bad("the request ended before its body did"))?;
@@ -80,21 +35,5 @@ async fn read(body: Body, limit: usize) -> Result<Vec<u8>, Error> {
             _ => bytes = Vec::new(),
         }
     }
-    if seen > limit { Err(Error::too_large()) } else { Ok(bytes) }
-}
-
-async fn from_multipart(request: Request) -> Result<Vec<u8>, Error> {
-    let form = Multipart::from_request(request, &()).await;
-    let mut form = form.map_err(|_| Error::bad("multipart/form-data without a boundary"))?;
-    while let Some(field) = form.next_field().await.map_err(|_| broken())? {
-        if field.name() == Some("file") {
-            let file = field.bytes().await.map_err(|_| broken())?;
-            return if file.len() > LIMIT { Err(Error::too_large()) } else { Ok(file.into()) };
-        }
-    }
-    Err(Error::bad("the form has no field named file"))
-}
-
-fn broken() -> Error {
-    Error::bad("the multipart form is broken")
+    if seen > limit { Err(Error::too_large(limit)) } else { Ok(bytes) }
 }

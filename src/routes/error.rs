@@ -17,7 +17,7 @@ pub(super) struct Error {
 }
 
 impl Error {
-    fn new(status: StatusCode, reason: impl Into<String>) -> Error {
+    pub(super) fn new(status: StatusCode, reason: impl Into<String>) -> Error {
         Error { status, reason: reason.into(), header: None }
     }
 
@@ -39,8 +39,8 @@ impl Error {
             StatusCode::UNAUTHORIZED,
             "the DASHBOARD_USER and DASHBOARD_PASSWORD are needed",
         );
-        let basic = HeaderValue::from_static("Basic realm=\"roustabout\", charset=\"UTF-8\"");
-        error.header = Some((header::WWW_AUTHENTICATE, basic));
+        let basic = concat!("Basic realm=\"", env!("CARGO_PKG_NAME"), "\", charset=\"UTF-8\"");
+        error.header = Some((header::WWW_AUTHENTICATE, HeaderValue::from_static(basic)));
         error
     }
 
@@ -56,17 +56,10 @@ impl Error {
         Error::new(StatusCode::METHOD_NOT_ALLOWED, "this method is not allowed here")
     }
 
-    pub(super) fn slow() -> Error {
-        Error::new(StatusCode::REQUEST_TIMEOUT, "the upload took too long")
-    }
-
-    pub(super) fn too_large() -> Error {
-        Error::new(StatusCode::PAYLOAD_TOO_LARGE, "the file is larger than 5 MiB")
-    }
-
-    pub(super) fn unsupported() -> Error {
-        let reason = "send the file as text/csv, or as the field `file` of multipart/form-data";
-        Error::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason)
+    /// More bytes than this.
+    pub(super) fn too_large(limit: usize) -> Error {
+        let reason = format!("what you send is larger than {} MiB", limit >> 20);
+        Error::new(StatusCode::PAYLOAD_TOO_LARGE, reason)
     }
 
     /// Redis cannot take it now.
@@ -82,7 +75,7 @@ impl Error {
     }
 
     pub(super) fn full() -> Error {
-        Error::later("Redis has no memory left for this upload; nothing was stored")
+        Error::later("Redis has no memory left for this; nothing was stored")
     }
 
     /// A defect of ours: the log has it, the answer does not.
@@ -117,8 +110,8 @@ impl From<EnqueueError> for Error {
             EnqueueError::Unavailable(why) => Error::unavailable(why),
             EnqueueError::Full => Error::full(),
             EnqueueError::Unknown(why) => Error::later(format!(
-                "the connection to Redis broke while the import was being enqueued ({why}): it may \
-                 run or not; sending the file again does no harm"
+                "the connection to Redis broke while the job was being enqueued ({why}): it may run \
+                 or not"
             )),
             other => Error::internal(other),
         }

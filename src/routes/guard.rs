@@ -1,4 +1,4 @@
-//! Who may use the sample endpoints.
+//! Who may use the endpoints.
 //!
 //! With an `API_TOKEN`: whoever sends it. Without one: a direct request from this machine, so that
 //! a first run needs no setup, yet a deploy that forgot the token is not open to the world.

@@ -5,13 +5,22 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 
-use crate::engine::Lifecycle;
+use crate::engine::{Lifecycle, Phase};
 
 /// What requests in progress are given after a TERM. A platform kills after 30 s.
 pub const GRACE: Duration = Duration::from_secs(25);
+
+/// How long after a TERM requests are still taken: those that were on their way, in a socket or in
+/// the listener's backlog, when the router in front of us heard of the stop. Closed at once, their
+/// connections would be failed requests.
+const LINGER: Duration = Duration::from_millis(250);
 
 /// As `bind`; an error is one line that names the setting.
 pub async fn listen(name: &str, port: u16) -> Result<TcpListener, String> {
@@ -36,10 +45,13 @@ pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) 
     // Events are small and must not wait for more to send. A socket that refuses is slower, nothing
     // else.
     let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
+    let router = router.layer(from_fn_with_state(lifecycle.clone(), say_farewell));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let stop = lifecycle.clone();
-    let serving =
-        axum::serve(listener, service).with_graceful_shutdown(async move { stop.stopping().await });
+    let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
+        stop.stopping().await;
+        tokio::time::sleep(LINGER).await;
+    });
     tokio::select! {
         served = serving => served,
         () = overdue(&lifecycle) => {
@@ -47,6 +59,19 @@ pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) 
             Ok(())
         }
     }
+}
+
+/// The last answer on a connection says so: whoever keeps it is not to send another request.
+async fn say_farewell(
+    State(lifecycle): State<Lifecycle>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    if lifecycle.phase() == Phase::Stopping {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn overdue(lifecycle: &Lifecycle) {

@@ -37,7 +37,7 @@ retries and the rest. One that it does not know may be another language's: it is
 `default` unless --queue says otherwise.
 
 Examples:
-  jobs enqueue PruneImports '[]'
+  jobs enqueue Greet '{\"name\":\"Ada\"}'
   jobs enqueue DeliverWebhook '{\"url\":\"https://example.com/hook\",\"event\":{\"type\":\"test\"}}' --in 5m
   jobs enqueue RubyReport '[42, \"pdf\"]' --queue low
 

@@ -45,7 +45,7 @@ Examples:
   jobs retries --limit 5                what failed, and why; also scheduled, dead
   jobs retry 2f0c1b…                    now; also kill, delete
   jobs retry --dead                     all that are given up, once more
-  jobs enqueue PruneImports '[]'        a job by hand
+  jobs enqueue Greet '[\"Ada\"]'           a job by hand
   jobs check --max-runtime 30m          is a job stuck? Exit 1 if so, naming it
   jobs check --max-runtime 1h --stop    and stop its process; for cron
   jobs cancel 2f0c1b…                   that job ends at its next checkpoint

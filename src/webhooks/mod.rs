@@ -52,7 +52,7 @@ impl Webhooks {
             .redirect(redirect::Policy::none())
             .referer(false)
             .timeout(TIMEOUT)
-            .user_agent(concat!("roustabout/", env!("CARGO_PKG_VERSION")))
+            .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
             .dns_resolver(resolver::Guarded { allow_private })
             .build()?;
         Ok(Webhooks { http, key: key.map(Arc::new), allow_private })

@@ -64,9 +64,10 @@ fn a_dyno_without_redis_is_told_the_command() {
 #[test]
 fn a_dotenv_in_the_working_directory_fills_what_is_unset() {
     let redis = Redis::absent();
-    std::fs::write(redis.dir().join(".env"), "API_TOKEN=from-the-file\nPORT=1\n").unwrap();
-    let web = Web::start(&redis, &[]);
-    assert_eq!(web.get("/records").status, 401);
+    std::fs::write(redis.dir().join(".env"), "PORT=none\nCONCURRENCY=none\n").unwrap();
+    let output = run(program("web", &redis, &[("PORT", "1")]));
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(line.starts_with("web: CONCURRENCY accepts"), "{line}");
 }
 
 #[test]
@@ -77,4 +78,12 @@ fn a_taken_port_is_one_line_and_1() {
     assert_eq!(output.status.code(), Some(1));
     let line = String::from_utf8(output.stderr).unwrap();
     assert!(line.contains(&port) && line.lines().count() == 1, "{line}");
+}
+
+#[test]
+fn a_server_that_takes_connections_and_says_nothing_does_not_hold_up_a_boot() {
+    let redis = Redis::start();
+    redis.signal("STOP");
+    let web = Web::start(&redis, &[]);
+    assert_eq!((web.get("/health").status, web.get("/ready").status), (200, 503));
 }

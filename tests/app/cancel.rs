@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::jobs::{jobs, process, text};
-use crate::support::{Redis, Web, wait_for, worker};
+use crate::support::Redis;
 
-fn cancel(redis: &Redis, jids: &[&str]) -> Vec<String> {
+pub fn cancel(redis: &Redis, jids: &[&str]) -> Vec<String> {
     let output = jobs(redis, &[&["cancel"], jids].concat(), &[]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     text(&output.stdout).lines().map(str::to_owned).collect()
@@ -29,22 +29,4 @@ fn it_says_what_is_known() {
     assert_eq!((&*fields["c"], &*fields["ex"]), ("7", "1"), "it may be resumed by hand");
     assert!(fields["cancelled"].parse::<u64>().unwrap() > 1_700_000_000);
     assert!((1..=30 * 86_400).contains(&redis.ask::<i64>(&["TTL", "it-runs"])));
-}
-
-#[test]
-fn a_waiting_import_ends_when_its_turn_comes() {
-    let redis = Redis::start();
-    let web = Web::ready(&redis, &[]);
-    let jid = web.imported("", "id\n1\n2\n");
-    assert!(cancel(&redis, &[&jid])[0].contains("when its turn comes"));
-    let mut worker = worker(&redis, &[]);
-    let import = web.settled(&jid);
-    assert_eq!((&import["state"], &import["accepted"]), (&json!("failed"), &json!(0)));
-    wait_for("its note to go", || {
-        (redis.ask::<usize>(&["EXISTS", &format!("it-{jid}")]) == 0).then_some(())
-    });
-    worker.signal("TERM");
-    assert_eq!(worker.end().code(), Some(0));
-    assert_eq!(redis.ask::<usize>(&["EXISTS", "retry", "dead", "stat:failed"]), 0);
-    assert_eq!(redis.ask::<usize>(&["HGET", "roustabout:counters", "cancelled"]), 1);
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::jobs::{jobs, now, process, text};
 use crate::support::{Redis, wait_for, worker};
+use crate::webhook::{PRIVATE, receiver};
 
 /// As Sidekiq 8 writes it: times in milliseconds, a number that no type of ours holds.
 const RUBYS: &str = r#"{"retry":true,"queue":"low","class":"Report","args":[1.50,1180591620717411303424,{"b":1,"a":2}],"jid":"JID","created_at":1700000000000,"enqueued_at":1700000000500,"error_message":"no","error_class":"RuntimeError","failed_at":1700000001000,"retry_count":COUNT,"unknown":null}"#;
@@ -200,10 +201,12 @@ fn the_dead_set_lets_go_what_is_beyond_it_and_that_is_said() {
 #[test]
 fn a_worker_runs_what_was_retried() {
     let redis = Redis::start();
-    let job = json!({ "class": "PruneImports", "args": [], "jid": "prune", "queue": "default",
+    let (port, _deliveries) = receiver(&["204 No Content"]);
+    let args = json!([format!("http://127.0.0.1:{port}/"), {}]);
+    let job = json!({ "class": "DeliverWebhook", "args": args, "jid": "told", "queue": "default",
                       "retry_count": 25, "failed_at": 1_700_000_000.5 });
     redis.ask::<()>(&["ZADD", "dead", &now().to_string(), &job.to_string()]);
-    let mut worker = worker(&redis, &[]);
+    let mut worker = worker(&redis, &[PRIVATE]);
     done(&redis, &["retry", "--dead"]);
     wait_for("its run", || {
         let processed: Option<u32> = redis.ask(&["GET", "stat:processed"]);

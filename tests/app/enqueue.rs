@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::jobs::{jobs, now, process, text};
 use crate::look::answer;
 use crate::support::{Redis, wait_for, worker};
+use crate::webhook::{PRIVATE, receiver};
 
 fn enqueue(redis: &Redis, words: &[&str]) -> (String, String) {
     let output = jobs(redis, &[&["enqueue"], words].concat(), &[]);
@@ -65,8 +66,9 @@ fn one_of_another_language_is_pushed_as_it_is() {
 #[test]
 fn an_enqueued_job_runs() {
     let redis = Redis::start();
-    let mut worker = worker(&redis, &[]);
-    enqueue(&redis, &["PruneImports", "[]"]);
+    let mut worker = worker(&redis, &[PRIVATE]);
+    let (port, _deliveries) = receiver(&["204 No Content"]);
+    enqueue(&redis, &["DeliverWebhook", &format!(r#"["http://127.0.0.1:{port}/", {{}}]"#)]);
     wait_for("its run", || (answer(&redis, &["stats"])["processed"] == 1).then_some(()));
     worker.signal("TERM");
     assert_eq!(worker.end().code(), Some(0));

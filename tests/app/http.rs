@@ -1,11 +1,11 @@
 //! HTTP by hand, so that a test decides about every header.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use serde_json::Value;
 
-use crate::support::{DEADLINE, Web, wait_for};
+use crate::support::{DEADLINE, Web};
 
 /// An answer, read to its end.
 #[derive(Debug)]
@@ -35,48 +35,9 @@ impl Answer {
     }
 }
 
-/// A multipart form with one file, and its content type.
-pub fn form(field: &str, file: &[u8]) -> (&'static str, Vec<u8>) {
-    let mut body =
-        b"--b0\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nhello\r\n".to_vec();
-    let head = format!(
-        "--b0\r\nContent-Disposition: form-data; name=\"{field}\"; filename=\"a.csv\"\r\n\
-         Content-Type: application/vnd.ms-excel\r\n\r\n"
-    );
-    body.extend_from_slice(head.as_bytes());
-    body.extend_from_slice(file);
-    body.extend_from_slice(b"\r\n--b0--\r\n");
-    ("multipart/form-data; boundary=b0", body)
-}
-
 impl Web {
     pub fn get(&self, path: &str) -> Answer {
         self.request("GET", path, &[], b"")
-    }
-
-    /// Uploads a CSV file.
-    pub fn import(&self, query: &str, file: impl AsRef<[u8]>) -> Answer {
-        self.request(
-            "POST",
-            &format!("/imports{query}"),
-            &[("content-type", "text/csv")],
-            file.as_ref(),
-        )
-    }
-
-    /// Uploads a file that must be taken, and returns the jid.
-    pub fn imported(&self, query: &str, file: impl AsRef<[u8]>) -> String {
-        let answer = self.import(query, file);
-        assert_eq!(answer.status, 202, "{answer:?}");
-        answer.json()["jid"].as_str().unwrap().to_owned()
-    }
-
-    /// Waits until an import is final.
-    pub fn settled(&self, jid: &str) -> Value {
-        wait_for("the import to end", || {
-            let import = self.get(&format!("/imports/{jid}")).json();
-            ["done", "failed"].contains(&import["state"].as_str()?).then_some(import)
-        })
     }
 
     pub fn request(
@@ -108,12 +69,6 @@ impl Web {
         }
         socket.write_all((head + "\r\n").as_bytes()).unwrap();
         socket
-    }
-
-    /// Opens an event stream: its lines without their framing, as they come.
-    pub fn events(&self, jid: &str) -> impl Iterator<Item = String> + use<> {
-        let socket = self.begin("GET", &format!("/imports/{jid}/events"), &[]);
-        BufReader::new(socket).lines().map_while(Result::ok)
     }
 }
 

@@ -1,20 +1,16 @@
-//! The sample app from outside: the real programs, a private Redis, plain HTTP.
+//! The programs from outside: the real ones, a private Redis, plain HTTP.
 //!
 //! | module | what it shows |
 //! |---|---|
 //! | `boot` | command line, bad settings, a taken port |
-//! | `guard` | who may use the endpoints |
+//! | `guard` | what is not there |
 //! | `health` | what a worker tells orchestrators |
 //! | `metrics`, `exposition` | what Prometheus reads, and whether it could |
 //! | `dashboard` | who sees it, what its forms take, where they lead |
 //! | `dashboard_limits` | … of a Redis that is full, read-only, away, strange |
 //! | `hirefire` | what an autoscaler is told |
-//! | `upload` | what is taken, and what is refused before anything is stored |
-//! | `import` | what becomes of a file, interrupted or not |
-//! | `outage` | no Redis, a full Redis |
-//! | `stop` | signals, open event streams |
+//! | `stop` | signals |
 //! | `embedded` | `web` with a worker in it |
-//! | `trace` | a trace id, from a request to the lines about its jobs |
 //! | `ops` | the files in `ops/`, tried with systemd's checker and with monit |
 //! | `pidfile` | `worker --pidfile` |
 //! | `supervision` | what systemd hears of them |
@@ -26,13 +22,22 @@
 //! | `why` | `jobs why` |
 //! | `edits` | `jobs retry`, `kill`, `delete` |
 //! | `enqueue` | `jobs enqueue`, `quiet`, `stop` |
+//! | `procfile` | the `Procfile` as each of its readers takes it |
+//! | `app_json`, `json_schema` | `app.json` and Dokku's: Heroku's schema, the programs' settings |
+//! | `image` | `Dockerfile`, `heroku.yml`, `project.toml`, `.slugignore` |
+//! | `sample` | all that tries them by way of the sample | // sample
+//! | `rename` | `bin/rename`: a name of your own |
+//! | `project` | what GitHub reads, and what CONTRIBUTING.md says of tests |
+//! | `deploy` | what `docs/deploy.md` names is there |
 //! | `readme` | the README's first job, done as it says |
 //! | `http`, `support` | a small HTTP client, private servers |
 
+mod app_json;
 mod boot;
 mod cancel;
 mod dashboard;
 mod dashboard_limits;
+mod deploy;
 mod edits;
 mod embedded;
 mod enqueue;
@@ -41,21 +46,23 @@ mod guard;
 mod health;
 mod hirefire;
 mod http;
-mod import;
+mod image;
 mod jobs;
+mod json_schema;
 mod look;
 mod metrics;
 #[path = "../it/notify.rs"]
 mod notify;
 mod ops;
-mod outage;
 mod pidfile;
+mod procfile;
+mod project;
 mod readme;
+mod rename;
+mod sample; // sample
 mod stop;
 mod supervision;
 mod support;
-mod trace;
-mod upload;
 mod usage;
 mod webhook;
 mod why;

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use crate::exposition::Exposition;
 use crate::support::{Redis, Web, wait_for, worker};
+use crate::webhook;
 
 fn page(web: &Web) -> Exposition {
     let answer = web.get("/metrics");
@@ -27,19 +28,20 @@ fn the_fleet_is_counted_over_all_processes() {
     let redis = Redis::start();
     let web = Web::ready(&redis, &[]);
     let _workers =
-        [worker(&redis, &[("CONCURRENCY", "3")]), worker(&redis, &[("CONCURRENCY", "4")])];
-    for _ in 0..5 {
-        web.settled(&web.imported("", "id,a\n1,2\n"));
+        ["3", "4"].map(|places| worker(&redis, &[("CONCURRENCY", places), webhook::PRIVATE]));
+    let (port, _deliveries) = webhook::receiver(&["204 No Content"]);
+    for jid in ["a", "b", "c", "d", "e"] {
+        webhook::enqueue(&redis, jid, &format!("http://127.0.0.1:{port}/"));
     }
     push(&redis, "default", &json!({ "class": "Evil\"\n", "args": [], "jid": "1" }));
-    let runs = "roustabout_job_runs_total{class=\"ImportCsv\",outcome=\"success\"}";
+    let runs = "roustabout_job_runs_total{class=\"DeliverWebhook\",outcome=\"success\"}";
     let page = wait_for("heartbeats to bring the numbers", || {
         let page = page(&web);
         let there = page.has(runs) && page.value("roustabout_jobs_failed_total") == 1.0;
         (there && page.value(runs) == 5.0).then_some(page)
     });
     assert_eq!(page.value("roustabout_jobs_processed_total"), 6.0);
-    let took = "roustabout_job_duration_seconds_count{class=\"ImportCsv\"}";
+    let took = "roustabout_job_duration_seconds_count{class=\"DeliverWebhook\"}";
     assert_eq!(page.value(took), 5.0);
     assert_eq!(page.value("roustabout_processes"), 2.0);
     assert_eq!(page.value("roustabout_concurrency"), 7.0);
@@ -58,23 +60,30 @@ fn the_fleet_is_counted_over_all_processes() {
 #[test]
 fn a_worker_counts_for_itself() {
     let redis = Redis::start();
-    let worker = Web::worker(&redis, &[]);
+    let worker = Web::worker(&redis, &[webhook::PRIVATE]);
+    let (port, _deliveries) = webhook::receiver(&["204 No Content"]);
+    let url = format!("http://127.0.0.1:{port}/");
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
     let job = json!({ "class": "Evil\"\n", "args": [], "jid": "1" });
     push(&redis, "odd \"queue\"\n", &job);
-    let job = json!({ "class": "PruneImports", "args": [], "jid": "2", "enqueued_at": now - 120 });
-    push(&redis, "default", &job);
     let runs = |class: &str, outcome: &str| {
         format!("roustabout_worker_job_runs_total{{class=\"{class}\",outcome=\"{outcome}\"}}")
     };
+    let success = runs("DeliverWebhook", "success");
+    let ready = || page(&worker).value("roustabout_worker_ready") == 1.0;
+    wait_for("it is ready", || ready().then_some(()));
+    assert_eq!(page(&worker).value(&success), 0.0, "there from the beginning");
+    let args = json!([url, {}]);
+    let job =
+        json!({ "class": "DeliverWebhook", "args": args, "jid": "2", "enqueued_at": now - 120 });
+    push(&redis, "default", &job);
     let page = wait_for("both to run", || {
         let page = page(&worker);
-        let both = [runs("other", "failure"), runs("PruneImports", "success")];
+        let both = [runs("other", "failure"), success.clone()];
         both.iter().all(|series| page.has(series) && page.value(series) == 1.0).then_some(page)
     });
-    assert_eq!(page.value(&runs("ImportCsv", "success")), 0.0, "there from the beginning");
     // strangers have no series of their own
-    assert_eq!(page.count("roustabout_worker_job_runs_total"), 2 * 4);
+    assert!(!format!("{page:?}").contains("Evil"));
     let waited = |what: &str| format!("roustabout_worker_queue_wait_seconds_{what}");
     let default = |what: &str| page.value(&(waited(what) + "{queue=\"default\"}"));
     assert_eq!(default("count"), 1.0);
@@ -199,10 +208,10 @@ fn every_metric_is_in_the_docs_and_no_other() {
     let redis = Redis::start();
     let worker = Web::worker(&redis, &[]);
     let web = Web::ready(&redis, &[]);
-    let job = json!({ "class": "PruneImports", "args": [], "jid": "1", "enqueued_at": 1 });
+    let job = json!({ "class": "DeliverWebhook", "args": [], "jid": "1", "enqueued_at": 1 });
     push(&redis, "default", &job);
     push(&redis, "default", &json!({ "class": "A", "args": [], "jid": "2", "expires_at": 1 }));
-    let late = json!({ "class": "PruneImports", "args": [], "jid": "3", "expires_at": 1 });
+    let late = json!({ "class": "DeliverWebhook", "args": [], "jid": "3", "expires_at": 1 });
     push(&redis, "default", &late);
     let shown = wait_for("every metric", || {
         let pages = [page(&worker), page(&web)];

@@ -150,7 +150,7 @@ fn a_second_copy_refuses_and_takes_no_job() {
     let place = Place(&redis);
     let mut first = place.start(&[("QUEUES", "other")]);
     place.shows(&first);
-    let job = r#"{"class":"PruneImports","args":[],"jid":"1"}"#;
+    let job = r#"{"class":"Any","args":[],"jid":"1"}"#;
     let () = redis.ask(&["LPUSH", "queue:default", job]);
     let line = refused(command(&redis, place.path(), &[]));
     assert!(line.contains(NAME) && line.contains(&first.id().to_string()), "{line}");

@@ -61,6 +61,11 @@ impl Redis {
         self.0.kill();
     }
 
+    /// Sends the server a signal by name.
+    pub fn signal(&self, name: &str) {
+        signal(name, self.0.id().expect("a running Redis"));
+    }
+
     pub fn dir(&self) -> &Path {
         self.0.dir()
     }
@@ -120,9 +125,7 @@ impl Process {
 
     /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
-        let sent =
-            Command::new("kill").args([&format!("-{name}"), &self.0.id().to_string()]).status();
-        assert!(sent.unwrap().success());
+        signal(name, self.0.id());
     }
 
     pub fn id(&self) -> u32 {
@@ -149,6 +152,11 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn signal(name: &str, process: u32) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &process.to_string()]).status();
+    assert!(sent.unwrap().success());
 }
 
 /// Runs a program that is to end by itself.

@@ -37,7 +37,7 @@ fn help_teaches_and_bad_usage_is_2() {
         (&["retries", "--help"], 0, "jobs retries --limit 5"),
         (&["scheduled", "--help"], 0, "jobs scheduled --limit 5"),
         (&["dead", "--help"], 0, "jobs retry --dead"),
-        (&["enqueue", "--help"], 0, "jobs enqueue PruneImports"),
+        (&["enqueue", "--help"], 0, "jobs enqueue Greet"),
         (&["retry", "--help"], 0, "Exit codes:"),
         (&["kill", "--help"], 0, "Exit codes:"),
         (&["delete", "--help"], 0, "Exit codes:"),

@@ -88,6 +88,7 @@ const GROUND_UP: &[&str] = &[
     "whereabouts",
     "busy",
     "figures",
+    "moves",
     "edits",
     "steer",
     "cron_line",

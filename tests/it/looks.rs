@@ -193,6 +193,7 @@ async fn each_minute_is_noted_once() {
     }
     assert_eq!((noted.processed, noted.failed, noted.enqueued, noted.busy), (1_000, 10, 3, 0));
     assert!((89.0..200.0).contains(&noted.latency) && noted.at % 60 == 0, "{noted:?}");
+    assert!((noted.at..=noted.at + 60).contains(&noted.taken), "{noted:?}");
     assert!((noted.at - now as i64).abs() < 120);
     let keys: Vec<String> = server.query("KEYS roustabout:history:*").await;
     let left: u64 = server.query(&format!("TTL {}", keys[0])).await;
@@ -213,7 +214,7 @@ async fn who_finds_a_minute_noted_leaves_it() {
     for minute in [now / 60, now / 60 + 1, now / 60 + 2] {
         let time = chrono::DateTime::from_timestamp(minute * 60, 0).unwrap();
         let key = time.format("roustabout:history:%Y-%m-%d").to_string();
-        send(&server, &["HSET", &key, &time.format("%H:%M").to_string(), "1 2 3 4 5"]).await;
+        send(&server, &["HSET", &key, &time.format("%H:%M").to_string(), "1 2 3 4 5 6"]).await;
     }
     let worker = Running::start(brisk(), server.redis(), Registry::new(Diary::default()));
     let looked = async || server.query::<String>("INFO commandstats").await.contains("hexists");
@@ -233,8 +234,8 @@ async fn what_was() {
     };
     for ago in [0, 3_600, 30 * 3_600, 47 * 3_600, 49 * 3_600] {
         let key = at(ago, "roustabout:history:%Y-%m-%d");
-        send(&server, &["HSET", &key, &at(ago, "%H:%M"), &format!("{ago} 2 1500 4 5")]).await;
-        send(&server, &["HSET", &key, "nonsense", "1 2 3 4 5", "00:00x", "x"]).await;
+        send(&server, &["HSET", &key, &at(ago, "%H:%M"), &format!("{ago} 2 1500 4 5 6")]).await;
+        send(&server, &["HSET", &key, "nonsense", "1 2 3 4 5 6", "00:00x", "x"]).await;
     }
     let noted = async |minutes| -> Vec<u64> {
         let samples = inspect::history(&redis, minutes).await.unwrap();

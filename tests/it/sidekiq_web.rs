@@ -62,7 +62,7 @@ async fn the_pages_show_what_is_there() {
     assert_eq!(stats[..4], ["1", "3", "3", "100%"]);
     let processes = desk.rows(0).await;
     assert!(processes.len() == 1 && processes[0].contains(host_and_pid), "{processes:?}");
-    assert!(processes[0].contains("roustabout") && processes[0].contains("default"));
+    assert!(processes[0].contains(env!("CARGO_PKG_NAME")) && processes[0].contains("default"));
     let running = desk.rows(1).await;
     assert_eq!(running.len(), 3);
     assert!(running.iter().all(|row| row.contains("Gate") && row.contains(&identity)));

@@ -169,7 +169,10 @@ async fn processes_and_running_jobs() {
         assert!(identity.starts_with(process["hostname"].as_str().unwrap()));
         assert!(identity.contains(&pid) && process["rss"].as_u64() > Some(1_000), "{process}");
         assert!(process["rtt_us"].as_u64() > Some(0), "{process}");
-        assert_eq!((&process["tag"], &process["labels"]), (&json!("roustabout"), &json!([])));
+        assert_eq!(
+            (&process["tag"], &process["labels"]),
+            (&json!(env!("CARGO_PKG_NAME")), &json!([]))
+        );
         assert_eq!(process["version"], env!("CARGO_PKG_VERSION"));
         assert_eq!((&process["quiet"], &process["stopping?"]), (&json!("false"), &json!(false)));
         assert!(process["queues"].as_array().unwrap().contains(&json!("default")), "{process}");
@@ -219,7 +222,7 @@ async fn the_monitor_prints_us() {
     let text = ruby::prints(&server, "sidekiqmon").await;
     let line = |words: &str| assert!(text.contains(words), "no {words:?} in {text}");
     line("---- Processes (1) ----");
-    line(&format!("{identity} [roustabout] [quiet]"));
+    line(&format!("{identity} [{}] [quiet]", env!("CARGO_PKG_NAME")));
     line("Threads: 10 (0 busy)");
     line("Enqueued: 1");
     line("---- Queues (1) ----");

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use crate::http::{form, read};
+use super::form;
+use crate::http::read;
 use crate::support::{Redis, Web};
 
 const MIB: usize = 1024 * 1024;

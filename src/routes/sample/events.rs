@@ -10,8 +10,9 @@ use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream;
 
-use super::{Web, error::Error, find};
+use super::find;
 use crate::jobs::store::{self, Import};
+use crate::routes::{Web, error::Error};
 
 /// How often Redis is asked. A person cannot tell it from at once.
 const INTERVAL: Duration = Duration::from_millis(250);

@@ -1,6 +1,10 @@
 //! Without Redis, or with one that is full.
 
-use crate::support::{Redis, Web, wait_for, worker};
+use std::io::Write;
+use std::time::Duration;
+
+use crate::http::read;
+use crate::support::{DEADLINE, Redis, Web, wait_for, worker};
 
 #[test]
 fn without_redis_web_serves_and_says_why_it_cannot() {
@@ -71,4 +75,20 @@ fn a_redis_full_of_other_data_refuses_uploads_with_the_reason_until_there_is_roo
     redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(web.settled(&waiting)["state"], "done");
     assert_eq!(web.import("", "id\n2\n").status, 202);
+}
+
+// a platform sends what it held during the boot as soon as the port is open
+#[test]
+fn the_first_requests_wait_for_the_first_connection() {
+    let redis = Redis::start();
+    redis.signal("STOP");
+    let web = Web::start(&redis, &[]);
+    let head = [("content-type", "text/csv"), ("content-length", "5")];
+    let mut socket = web.begin("POST", "/imports", &head);
+    socket.write_all(b"id\n1\n").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert!(socket.peek(&mut [0]).is_err(), "answered without a connection");
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    redis.signal("CONT");
+    assert_eq!(read(socket).status, 202);
 }

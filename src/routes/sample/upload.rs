@@ -9,12 +9,12 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::error::Error;
-use super::{Web, body::file};
+use super::file::file;
 use crate::csv_file;
 use crate::engine::{EnqueueError, Payload, Redis};
 use crate::jobs::ImportCsv;
 use crate::jobs::store::body;
+use crate::routes::{Web, error::Error};
 use crate::webhooks;
 
 #[derive(Deserialize)]
@@ -36,7 +36,7 @@ pub(super) async fn upload(
     options: Result<Query<Options>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Error> {
-    // The body first, whatever else is wrong: see `body::PATIENCE`.
+    // The body first, whatever else is wrong: see `routes::body`.
     let bytes = file(request).await;
     let job = job(options)?;
     let (bytes, key) = (bytes?, job.key.clone());
