@@ -85,13 +85,16 @@ fn histogram(took: &Spread) -> Markup {
                     }
                 }
             }
-            p .axis { span { (until(first.0)) } span { (until(last.0)) } }
+            p .axis {
+                @if bars.len() > 1 { span { (until(first.0)) } }
+                span { (until(last.0)) }
+            }
         }
     }
 }
 
 fn until(end: f64) -> String {
-    if end.is_finite() { format!("within {}", lasting(end)) } else { "longer".to_owned() }
+    if end.is_finite() { format!("≤ {}", lasting(end)) } else { "longer".to_owned() }
 }
 
 #[cfg(test)]

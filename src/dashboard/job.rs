@@ -6,16 +6,16 @@ use axum::http::Uri;
 use axum::response::Response;
 use maud::{Markup, html};
 
+use super::Desk;
 use super::busy::{cancel, progress};
 use super::entries::addressed;
 use super::fields::{Fields, Named};
-use super::outcomes::{of_one, verb};
+use super::outcomes::{label, of_one, verb};
 use super::page::Section;
 use super::seen::Seen;
 use super::told::Told;
 use super::trouble::{Trouble, refused};
 use super::words::{bytes, name, text, when};
-use super::{Desk, jobs};
 use crate::engine::inspect::{self, Edit, Found, Hold, Place, Set, Whereabout, Whereabouts};
 use crate::explain;
 use crate::text::plain;
@@ -105,11 +105,12 @@ fn buttons(found: &Found) -> Markup {
         Place::Set { .. } => &[Edit::Retry, Edit::Kill, Edit::Delete],
         Place::Process { .. } => &[],
     };
+    let set = if let Place::Set { set, .. } = found.place { Some(set) } else { None };
     html! {
         form .row method="post" {
             input type="hidden" name="place" value=(key(&found.place));
             @for edit in edits {
-                button name="action" value=(verb(*edit)) .grave[*edit == Edit::Delete] { (jobs::capital(verb(*edit))) }
+                button name="action" value=(verb(*edit)) .grave[*edit == Edit::Delete] { (label(*edit, set)) }
             }
             @if edits.is_empty() { button name="action" value="cancel" { "Cancel" } }
         }

@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use super::Desk;
 use super::entries::{SHORT, arguments, linked};
 use super::fields::Fields;
-use super::outcomes::{summed_up, verb};
+use super::outcomes::{capital, label, summed_up, verb};
 use super::page::Section;
 use super::paging::{PAGE, link, pages, sought};
 use super::seen::Seen;
@@ -117,7 +117,7 @@ async fn show(desk: &Desk, seen: Seen, set: Set) -> Result<Response, Trouble> {
                 (pages(&seen.uri, want.from, page.matching))
             } @else {
                 form method="post" action=(seen.uri) {
-                    (buttons(&kind, &page, &want.search))
+                    (buttons(set, &page, &want.search))
                     table .rows { (head(&kind, &seen.uri)) tbody { @for job in &page.jobs { (row(job, set, page.now)) } } }
                     (pages(&seen.uri, want.from, page.matching))
                 }
@@ -127,7 +127,8 @@ async fn show(desk: &Desk, seen: Seen, set: Set) -> Result<Response, Trouble> {
     Ok(seen.page(kind.section, kind.title, content))
 }
 
-fn buttons(kind: &Kind, page: &Page, search: &str) -> Markup {
+fn buttons(set: Set, page: &Page, search: &str) -> Markup {
+    let kind = kind(set);
     let all = match search {
         "" => format!("all {}", jobs(page.total)),
         _ => format!("{} that match", jobs(page.matching)),
@@ -136,21 +137,16 @@ fn buttons(kind: &Kind, page: &Page, search: &str) -> Markup {
         div .row {
             span .faint { "The ticked ones:" }
             @for edit in kind.edits {
-                button name="action" value=(verb(*edit)) .grave[*edit == Edit::Delete] { (capital(verb(*edit))) }
+                button name="action" value=(verb(*edit)) .grave[*edit == Edit::Delete] { (label(*edit, Some(set))) }
             }
             details .sure data-key="all" {
                 summary { (capital(&all)) "…" }
                 div .row { @for edit in kind.edits {
-                    button name="action" value=(format!("{}-all", verb(*edit))) .grave[*edit != Edit::Retry] { (capital(verb(*edit))) " " (all) }
+                    button name="action" value=(format!("{}-all", verb(*edit))) .grave[*edit != Edit::Retry] { (label(*edit, Some(set))) " " (all) }
                 } }
             }
         }
     }
-}
-
-pub(super) fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn head(kind: &Kind, uri: &Uri) -> Markup {

@@ -2,7 +2,7 @@
 
 use super::told::Told;
 use super::words::{count, jobs};
-use crate::engine::inspect::{Edit, Edited, Outcome};
+use crate::engine::inspect::{Edit, Edited, Outcome, Set};
 use crate::text::plain;
 
 /// The word on the button, and in the form.
@@ -12,6 +12,19 @@ pub(super) fn verb(edit: Edit) -> &'static str {
         Edit::Kill => "kill",
         Edit::Delete => "delete",
     }
+}
+
+/// What stands on the button. What was never tried is not tried again.
+pub(super) fn label(edit: Edit, set: Option<Set>) -> String {
+    match (edit, set) {
+        (Edit::Retry, Some(Set::Scheduled)) => "Run now".to_owned(),
+        _ => capital(verb(edit)),
+    }
+}
+
+pub(super) fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn done(edit: Edit) -> &'static str {

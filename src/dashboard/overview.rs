@@ -117,7 +117,7 @@ fn live(seen: &Seen) -> Markup {
     let figures = &seen.figures;
     html! {
         section .card .scripted hidden {
-            div .row { h2 { "Now" } p .faint id="rates" {} }
+            div .row { h2 { "Now" } p .faint id="rates" { "The first numbers come in some seconds." } }
             figure {
                 figcaption {
                     span .key .processed { "runs a second" } " " span .key .failed { "failed" }

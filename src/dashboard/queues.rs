@@ -40,7 +40,6 @@ pub(super) async fn show(seen: Seen) -> Response {
 
 fn row(queue: &Queue) -> Markup {
     let served = match queue.served_by {
-        0 => "nobody".to_owned(),
         1 => "1 process".to_owned(),
         many => format!("{many} processes"),
     };
@@ -53,7 +52,10 @@ fn row(queue: &Queue) -> Markup {
             td .number data-label="waiting" { (count(queue.size as u64)) }
             td .number data-label="the next for" { @if let Some(seconds) = queue.latency { (lasting(seconds)) } }
             td .number data-label="running" { (count(queue.running as u64)) }
-            td data-label="served by" .bad-text[queue.served_by == 0 && queue.size > 0] { (served) }
+            td data-label="served by" {
+                @if queue.served_by == 0 { span .state .bad[queue.size > 0] .mild[queue.size == 0] { "nobody" } }
+                @else { (served) }
+            }
             td data-label="limits" { (limits(queue)) }
             td { form method="post" action="/dashboard/queues" {
                 input type="hidden" name="queue" value=(queue.name);

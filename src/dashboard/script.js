@@ -102,7 +102,7 @@ function draw(last) {
   line("line-latency", 60, each(points, (point) => point.latency), longest, last.at);
   const write = (id, text) => { document.getElementById(id).textContent = text; };
   write("liverate", `up to ${number(most)}`);
-  write("livewait", `up to ${longest.toFixed(1)} s`);
+  write("livewait", `up to ${lasting(longest)}`);
   if (last.runs !== undefined) write("rates", `${number(last.runs)} runs a second, ${number(last.fails)} failed`);
 }
 
@@ -114,6 +114,12 @@ function line(id, height, values, most, now) {
     return `${x.toFixed(1)},${y.toFixed(1)}`;
   };
   document.getElementById(id).setAttribute("points", values.map(place).join(" "));
+}
+
+function lasting(seconds) {
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor((seconds % 3600) / 60)];
+  return hours ? `${hours}h ${minutes}m` : `${minutes}m ${Math.floor(seconds % 60)}s`;
 }
 
 function number(value) {

@@ -45,10 +45,15 @@ pub(super) fn lasting(seconds: f64) -> String {
     }
 }
 
+/// A hundred years: nobody meant that, and nobody wants to count its days.
+const AGES: f64 = 100.0 * 365.0 * 86_400.0;
+
 /// How long ago, or in how long; the moment itself on hovering.
 pub(super) fn when(now: f64, time: f64) -> Markup {
     let machine = DateTime::from_timestamp(time as i64, 0).map(|time| time.to_rfc3339());
     let text = match now - time {
+        past if past > AGES => "ages ago".to_owned(),
+        past if past < -AGES => "in ages".to_owned(),
         past if past >= 1.0 => format!("{} ago", about(past)),
         past if past > -1.0 => "now".to_owned(),
         future => format!("in {}", about(-future)),
@@ -122,7 +127,8 @@ mod tests {
         assert!(shown(1_000_060.0).contains(">in 1m<"));
         assert!(shown(1_000_000.4).contains(">now<"));
         assert!(shown(0.0).contains("1970-01-01T00:00:00"));
-        assert!(shown(f64::INFINITY).contains("<time"));
+        assert!(shown(f64::INFINITY).contains(">in ages<"));
+        assert!(shown(f64::NEG_INFINITY).contains(">ages ago<"));
     }
 
     #[test]

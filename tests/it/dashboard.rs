@@ -87,7 +87,7 @@ async fn a_queue_that_no_process_serves_is_flagged() {
     let queues = site.get("/queues").await;
     let flagged = |queue: &str| {
         let (_, row) = queues.split_once(&format!("queues/{queue}\"")).expect("a row");
-        row.split_once("</tr>").unwrap().0.contains("bad-text\" data-label=\"served by\">nobody")
+        row.split_once("</tr>").unwrap().0.contains("state bad\">nobody")
     };
     assert!(flagged("lonely") && !flagged("default"), "{queues}");
     site.tell(&["DEL", "processes"]).await;

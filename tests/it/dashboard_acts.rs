@@ -56,11 +56,11 @@ async fn the_buttons_move_jobs() {
     assert_eq!(left(&board).await, [2, 0, 1]);
     // by the page of its own
     board.page(&format!("/jobs/{}", &*far)).await;
-    assert_eq!(board.click("//button[.='Retry']").await, "The job went to its queue.");
+    assert_eq!(board.click("//button[.='Run now']").await, "The job went to its queue.");
     notes(&board.server, "by itself").await;
     board.page("/scheduled").await;
     board.browser.click("//input[@data-all]").await;
-    assert_eq!(board.click("//button[.='Retry']").await, "1 job: The job went to its queue.");
+    assert_eq!(board.click("//button[.='Run now']").await, "1 job: The job went to its queue.");
     notes(&board.server, "in time").await;
     tick_and_press(&board, "/dead", "Nobody", "Retry").await;
     eventually("it has failed again", async || left(&board).await == [0, 1, 0]).await;

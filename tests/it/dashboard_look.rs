@@ -148,6 +148,12 @@ async fn look(board: &Board, name: &str, path: &str) {
 #[tokio::test]
 async fn all_can_be_read_in_light_and_dark_at_a_desk_and_on_a_phone() {
     let Some(board) = Board::open().await else { return };
+    for theme in ["light", "dark"] {
+        board.theme(theme).await;
+        for (page, path) in PAGES {
+            look(&board, &format!("empty-{page}-{theme}"), path).await;
+        }
+    }
     let child = scene(&board).await;
     let retry = format!("/jobs/{:024}", 2);
     for theme in ["light", "dark"] {
@@ -159,6 +165,12 @@ async fn all_can_be_read_in_light_and_dark_at_a_desk_and_on_a_phone() {
             }
         }
     }
+    // on a phone, too, all can be ticked and sorted
+    board.page("/dead").await;
+    board.browser.click("//input[@data-all]").await;
+    let ticked = "return document.querySelectorAll('tbody input:checked').length";
+    assert_eq!(board.browser.script(ticked).await, 7);
+    board.browser.click("//thead//a[.='class']").await;
     for path in ["?range=day", "?range=month", "/dead?search=nothing", "/jobs/nobody"] {
         board.browser.open(&board.url(path)).await;
         for code in [WIDE, FAINT, NAMELESS] {
