@@ -66,6 +66,7 @@ impl Web {
             &[("cookie", &format!("other=1; {cookie}"))],
             b"",
         );
+        assert!(page.header("set-cookie").is_some(), "{page:?}");
         assert!(page.header("set-cookie").unwrap().contains("Max-Age=0"), "once is enough");
         let (_, rest) = page.body.split_once(r#"<p class="told"#).expect("it is told");
         let (_, rest) = rest.split_once('>').unwrap();

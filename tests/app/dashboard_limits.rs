@@ -55,8 +55,6 @@ fn a_read_only_replica_is_named_and_changes_nothing() {
         ("/dashboard/processes", "action=stop-all"),
         ("/dashboard/busy", "action=cancel&jid=j1"),
     ] {
-        // such an answer costs the connection: a new one may lead to another server
-        wait_for("a connection", || (web.get("/ready").status == 200).then_some(()));
         let told = web.told(path, form);
         assert!(
             told.contains("read-only replica") && told.contains("nothing was"),
@@ -64,6 +62,11 @@ fn a_read_only_replica_is_named_and_changes_nothing() {
         );
     }
     assert_eq!(redis.ask::<usize>(&["ZCARD", "dead"]), 1);
+    assert_eq!(web.get("/ready").status, 503, "such an answer costs the connection");
+    redis.ask::<()>(&["REPLICAOF", "NO", "ONE"]);
+    wait_for("web to be ready", || (web.get("/ready").status == 200).then_some(()));
+    assert!(!web.get("/dashboard").body.contains("read-only"));
+    assert!(web.told("/dashboard/dead", "action=delete-all").contains("1 job"));
 }
 
 #[test]
