@@ -8,6 +8,7 @@ use maud::{Markup, html};
 use super::Desk;
 use super::fields::Fields;
 use super::page::Section;
+use super::paging::{PAGE, pages, sought};
 use super::seen::Seen;
 use super::told::Told;
 use super::trouble::{Trouble, refused};
@@ -17,6 +18,7 @@ use crate::text::plain;
 
 pub(super) async fn show(State(desk): State<Desk>, seen: Seen) -> Result<Response, Trouble> {
     let (lines, now) = (inspect::cron_lines(&desk.redis).await?, seen.now());
+    let from = sought(&seen.query);
     let content = html! {
         section .card id="cron" data-live {
             @if lines.is_empty() {
@@ -24,8 +26,9 @@ pub(super) async fn show(State(desk): State<Desk>, seen: Seen) -> Result<Respons
             } @else {
                 table .rows {
                     thead { tr { th { "line" } th { "when" } th { "class" } th { "last" } th { "next" } th { "" } } }
-                    tbody { @for line in &lines { (row(line, now)) } }
+                    tbody { @for line in lines.iter().skip(from).take(PAGE) { (row(line, now)) } }
                 }
+                (pages(&seen.uri, from, lines.len()))
             }
         }
     };

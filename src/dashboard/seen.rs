@@ -43,7 +43,7 @@ impl FromRequestParts<Desk> for Seen {
         let _ = timeout(RECONNECTS, desk.redis.up()).await;
         desk.redis.status().map_err(Trouble::Away)?;
         let figures = timeout(PATIENCE, inspect::figures(&desk.redis, &desk.known)).await;
-        let late = |_| Trouble::Away("It did not answer within 5 s.".to_owned());
+        let late = |_| Trouble::Late;
         let figures = figures.map_err(late)??;
         // a managed server may refuse to tell
         let server = timeout(PATIENCE, desk.redis.server_info()).await.map_err(late)?;
