@@ -9,6 +9,7 @@ use super::Desk;
 use super::desk::Writable;
 use super::fields::Fields;
 use super::page::Section;
+use super::paging::{PAGE, pages, sought};
 use super::seen::Seen;
 use super::told::Told;
 use super::trouble::{Trouble, refused};
@@ -18,6 +19,7 @@ use crate::text::plain;
 
 pub(super) async fn show(seen: Seen) -> Result<Response, Trouble> {
     let (lines, now) = (inspect::cron_lines(&seen.redis).await?, seen.now());
+    let from = sought(&seen.query);
     let content = html! {
         section .card id="cron" data-live {
             @if lines.is_empty() {
@@ -25,8 +27,9 @@ pub(super) async fn show(seen: Seen) -> Result<Response, Trouble> {
             } @else {
                 table .rows {
                     thead { tr { th { "line" } th { "when" } th { "class" } th { "last" } th { "next" } th { "" } } }
-                    tbody { @for line in &lines { (row(line, now)) } }
+                    tbody { @for line in lines.iter().skip(from).take(PAGE) { (row(line, now)) } }
                 }
+                (pages(&seen.uri, from, lines.len()))
             }
         }
     };

@@ -41,7 +41,7 @@ impl FromRequestParts<Desk> for Seen {
     async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Seen, Trouble> {
         let redis = desk.to_read().await?;
         let figures = timeout(PATIENCE, inspect::figures(&redis, &desk.known)).await;
-        let late = |_| Trouble::Away("It did not answer within 5 s.".to_owned());
+        let late = |_| Trouble::Late;
         let figures = figures.map_err(late)??;
         // a managed server may refuse to tell
         let server = timeout(PATIENCE, redis.server_info()).await.map_err(late)?;

@@ -13,6 +13,8 @@ use crate::engine::{code, is_full, is_unavailable};
 pub(super) enum Trouble {
     /// Redis is away or does not answer; with the reason.
     Away(String),
+    /// Redis is there and takes too long.
+    Late,
     /// There is no such page, or it is not there any more.
     Nowhere(String),
     /// The form is not one of ours.
@@ -60,7 +62,14 @@ pub(super) fn lacking(why: &str) -> String {
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
         let (status, title, text) = match self {
-            Trouble::Away(why) => (StatusCode::SERVICE_UNAVAILABLE, "Redis is not there", why),
+            Trouble::Away(why) => {
+                (StatusCode::SERVICE_UNAVAILABLE, "Redis cannot be used now", why)
+            }
+            Trouble::Late => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Redis is late",
+                "It did not answer within 5 s.".to_owned(),
+            ),
             Trouble::Nowhere(what) => (StatusCode::NOT_FOUND, "Not here", what),
             Trouble::Bad(what) => (StatusCode::BAD_REQUEST, "Not understood", what),
             Trouble::Large => (

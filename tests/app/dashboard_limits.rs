@@ -76,7 +76,7 @@ fn without_redis_a_page_says_so_and_is_there_again_with_it() {
     for path in ["/dashboard", "/dashboard/dead", "/dashboard/jobs/j1"] {
         let page = web.get(path);
         assert_eq!((page.status, page.header("retry-after")), (503, Some("5")), "{path}");
-        assert!(page.body.contains("Redis is not there"), "{path}: {}", page.body);
+        assert!(page.body.contains("Redis cannot be used now"), "{path}: {}", page.body);
     }
     assert_eq!(web.get("/dashboard/nothing").status, 404);
     redis.run();

@@ -8,6 +8,7 @@
 //! | `metrics`, `exposition` | what Prometheus reads, and whether it could |
 //! | `dashboard` | who sees it, what its forms take, where they lead |
 //! | `dashboard_limits` | … of a Redis that is full, read-only, away, strange |
+//! | `dashboard_lists` | … searched, sorted, in pages |
 //! | `hirefire` | what an autoscaler is told |
 //! | `stop` | signals |
 //! | `embedded` | `web` with a worker in it |
@@ -37,6 +38,7 @@ mod boot;
 mod cancel;
 mod dashboard;
 mod dashboard_limits;
+mod dashboard_lists;
 mod deploy;
 mod edits;
 mod embedded;

@@ -43,7 +43,9 @@ async fn the_pages_show_what_is_there() {
     board.tell(&["SADD", "queues", "lonely"]).await;
 
     let page = board.page("").await;
-    for words in ["processed\n3", "failed\n2", "busy\n2\nof 2 places", "memory", "noeviction"] {
+    for words in
+        ["processed\n3", "failed\n2", "busy\n2\nof 2 places", "MiB", "noeviction", "of 10,000"]
+    {
         assert!(page.contains(words), "{words}: {page}");
     }
     let page = board.page("/busy").await;
@@ -187,7 +189,9 @@ async fn the_history_is_drawn_from_what_workers_noted() {
     let Some(board) = Board::open().await else { return };
     let now = board.server.query::<(i64, i64)>("TIME").await.0 / 60 * 60;
     let at = |minutes: i64| chrono::DateTime::from_timestamp(now - minutes * 60, 0).unwrap();
-    for (minutes, figures) in [(3, "100 1 500 0 0"), (2, "150 2 2000 0 0"), (1, "1150 2 0 0 0")] {
+    for (minutes, figures) in
+        [(3, "100 1 500 0 0 0"), (2, "150 2 2000 0 0 0"), (1, "1150 2 0 0 0 0")]
+    {
         let (day, time) = (at(minutes).format("%Y-%m-%d"), at(minutes).format("%H:%M").to_string());
         board.tell(&["HSET", &format!("roustabout:history:{day}"), &time, figures]).await;
     }

@@ -73,11 +73,11 @@ async fn a_page_follows_and_leaves_alone_what_somebody_holds() {
     child.stop().await;
     board.server.kill();
     let said =
-        "(document.querySelector('#away')?.textContent ?? '').includes('Redis is not there')";
+        "(document.querySelector('#away')?.textContent ?? '').includes('Redis cannot be used now')";
     eventually("it says so", async || holds(&board, said).await).await;
     // and a page that is opened meanwhile
     assert_eq!(board.browser.open(&board.url("/dead")).await, 503);
-    assert!(board.browser.text("main").await.contains("Redis is not there"));
+    assert!(board.browser.text("main").await.contains("Redis cannot be used now"));
     board.server.launch();
     board.server.answers().await;
     let back = "document.querySelector('main').innerText.includes('No job is given up')";

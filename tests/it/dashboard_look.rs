@@ -116,7 +116,7 @@ async fn history(board: &Board, now: i64) {
         processed += 40 + (minute * 37) % 61 + if minute % 17 == 0 { 180 } else { 0 };
         failed += (minute * 13) % 7;
         let (day, time) = (at.format("%Y-%m-%d"), at.format("%H:%M").to_string());
-        let figures = format!("{processed} {failed} {} 3 2", (minute * 97) % 900);
+        let figures = format!("{processed} {failed} {} 3 2 1", (minute * 97) % 900);
         if minute < 20 || minute % 2 == 0 {
             board.tell(&["HSET", &format!("roustabout:history:{day}"), &time, &figures]).await;
         }
@@ -165,6 +165,7 @@ async fn all_can_be_read_in_light_and_dark_at_a_desk_and_on_a_phone() {
             }
         }
     }
+    assert!(board.page(&retry).await.contains("report.rb:17"), "the backtrace");
     // on a phone, too, all can be ticked and sorted
     board.page("/dead").await;
     board.browser.click("//input[@data-all]").await;

@@ -16,7 +16,7 @@ pub fn job(jid: &str) -> Value {
     json!({
         "class": MARKUP, "wrapped": MARKUP, "jid": jid, "queue": MARKUP,
         "args": [MARKUP, RIGHT_TO_LEFT, {"__proto__": {"hacked": 5}}],
-        "error_class": MARKUP, "error_message": format!("{RIGHT_TO_LEFT}{MARKUP}"),
+        "error_class": MARKUP, "error_message": format!("Z{}{RIGHT_TO_LEFT}{MARKUP}", "\u{30d}".repeat(40)),
         "error_backtrace": [MARKUP, RIGHT_TO_LEFT], "tags": [MARKUP, RIGHT_TO_LEFT],
         "retry": 25, "retry_count": 3, "created_at": 1e300, "enqueued_at": -1e300,
         "failed_at": "2024-01-01T00:00:00Z", "roustabout_unique": MARKUP,
