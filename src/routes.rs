@@ -67,7 +67,7 @@ impl Web {
     }
 
     fn desk(&self) -> Desk {
-        Desk { redis: self.app.redis.clone(), known: self.known.clone() }
+        Desk::new(self.app.redis.clone(), self.known.clone())
     }
 }
 

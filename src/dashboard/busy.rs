@@ -6,6 +6,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::Desk;
+use super::desk::Writable;
 use super::entries::{addressed, arguments};
 use super::fields::Fields;
 use super::page::Section;
@@ -21,9 +22,9 @@ use crate::text::{about, at, plain};
 /// Letters of what a job says about itself.
 const MESSAGE: usize = 200;
 
-pub(super) async fn show(State(desk): State<Desk>, seen: Seen) -> Result<Response, Trouble> {
+pub(super) async fn show(seen: Seen) -> Result<Response, Trouble> {
     let from = sought(&seen.query);
-    let busy = inspect::busy(&desk.redis, from, PAGE).await?;
+    let busy = inspect::busy(&seen.redis, from, PAGE).await?;
     let content = html! {
         section .card id="busy" data-live {
             @if busy.jobs.is_empty() {
@@ -76,6 +77,7 @@ pub(super) fn progress(status: &Status) -> Markup {
 pub(super) async fn steer(
     State(desk): State<Desk>,
     uri: Uri,
+    _: Writable,
     form: Fields,
 ) -> Result<Response, Trouble> {
     if form.get("action") != "cancel" || form.get("jid").is_empty() {

@@ -6,6 +6,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::Desk;
+use super::desk::Writable;
 use super::fields::Fields;
 use super::page::Section;
 use super::paging::{PAGE, pages, sought};
@@ -16,8 +17,8 @@ use super::words::{name, text, when};
 use crate::engine::inspect::{self, CronEntry};
 use crate::text::plain;
 
-pub(super) async fn show(State(desk): State<Desk>, seen: Seen) -> Result<Response, Trouble> {
-    let (lines, now) = (inspect::cron_lines(&desk.redis).await?, seen.now());
+pub(super) async fn show(seen: Seen) -> Result<Response, Trouble> {
+    let (lines, now) = (inspect::cron_lines(&seen.redis).await?, seen.now());
     let from = sought(&seen.query);
     let content = html! {
         section .card id="cron" data-live {
@@ -69,6 +70,7 @@ fn row(line: &CronEntry, now: f64) -> Markup {
 pub(super) async fn steer(
     State(desk): State<Desk>,
     uri: Uri,
+    _: Writable,
     form: Fields,
 ) -> Result<Response, Trouble> {
     let line = form.get("line");

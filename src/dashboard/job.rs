@@ -8,6 +8,7 @@ use maud::{Markup, html};
 
 use super::Desk;
 use super::busy::{cancel, progress};
+use super::desk::Writable;
 use super::entries::addressed;
 use super::fields::{Fields, Named};
 use super::outcomes::{label, of_one, verb};
@@ -31,7 +32,7 @@ pub(super) async fn show(
     Named(jid): Named,
     seen: Seen,
 ) -> Result<Response, Trouble> {
-    let known = inspect::whereabouts(&desk.redis, &jid, &desk.known).await?;
+    let known = inspect::whereabouts(&seen.redis, &jid, &desk.known).await?;
     if known.places.is_empty() && known.status.is_none() && known.cursor.is_none() {
         let jid = plain(&jid);
         return Err(Trouble::Nowhere(format!(
@@ -201,6 +202,7 @@ pub(super) async fn edit(
     State(desk): State<Desk>,
     Named(jid): Named,
     uri: Uri,
+    _: Writable,
     form: Fields,
 ) -> Result<Response, Trouble> {
     let action = form.get("action");
@@ -209,7 +211,8 @@ pub(super) async fn edit(
     }
     let edit = [Edit::Retry, Edit::Kill, Edit::Delete].into_iter().find(|it| verb(*it) == action);
     let edit = edit.ok_or_else(|| Trouble::Bad("Retry, kill, delete or cancel?".to_owned()))?;
-    let search = inspect::find(&desk.redis, std::slice::from_ref(&jid), &desk.known).await?;
+    let search =
+        inspect::find(&desk.to_read().await?, std::slice::from_ref(&jid), &desk.known).await?;
     let mut all = search.found.iter().filter(|found| found.is(&jid));
     let there = all.clone().find(|found| key(&found.place) == form.get("place"));
     let Some(found) = there.or_else(|| all.next()) else {

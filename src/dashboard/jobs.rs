@@ -9,6 +9,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::Desk;
+use super::desk::Writable;
 use super::entries::{SHORT, arguments, linked};
 use super::fields::Fields;
 use super::outcomes::{capital, label, summed_up, verb};
@@ -24,16 +25,16 @@ use crate::text::plain;
 /// Longer, and a platform's router gives a request up (Heroku: 30 s).
 const AT_WORK: Duration = Duration::from_secs(20);
 
-pub(super) async fn scheduled(desk: State<Desk>, seen: Seen) -> Result<Response, Trouble> {
-    show(&desk, seen, Set::Scheduled).await
+pub(super) async fn scheduled(seen: Seen) -> Result<Response, Trouble> {
+    show(seen, Set::Scheduled).await
 }
 
-pub(super) async fn retries(desk: State<Desk>, seen: Seen) -> Result<Response, Trouble> {
-    show(&desk, seen, Set::Retries).await
+pub(super) async fn retries(seen: Seen) -> Result<Response, Trouble> {
+    show(seen, Set::Retries).await
 }
 
-pub(super) async fn dead(desk: State<Desk>, seen: Seen) -> Result<Response, Trouble> {
-    show(&desk, seen, Set::Dead).await
+pub(super) async fn dead(seen: Seen) -> Result<Response, Trouble> {
+    show(seen, Set::Dead).await
 }
 
 /// The pages that this file has, and what stands on them.
@@ -91,7 +92,7 @@ fn sort(word: &str, set: Set) -> Sort {
     known.map_or(Sort::Time { last_first: set == Set::Dead }, |(_, sort)| *sort)
 }
 
-async fn show(desk: &Desk, seen: Seen, set: Set) -> Result<Response, Trouble> {
+async fn show(seen: Seen, set: Set) -> Result<Response, Trouble> {
     let kind = kind(set);
     let want = Want {
         search: seen.query.get("search").to_owned(),
@@ -99,7 +100,7 @@ async fn show(desk: &Desk, seen: Seen, set: Set) -> Result<Response, Trouble> {
         from: sought(&seen.query),
         count: PAGE,
     };
-    let page = inspect::page(&desk.redis, set, &want).await?;
+    let page = inspect::page(&seen.redis, set, &want).await?;
     let content = html! {
         form .row role="search" method="get" action=(kind.path) {
             input type="search" name="search" value=(want.search) placeholder="class, jid, argument, error …" aria-label="Search";
@@ -198,6 +199,7 @@ fn at(job: &Found) -> f64 {
 pub(super) async fn edit_scheduled(
     desk: State<Desk>,
     uri: Uri,
+    _: Writable,
     form: Fields,
 ) -> Result<Response, Trouble> {
     edit(&desk, &uri, &form, Set::Scheduled).await
@@ -206,6 +208,7 @@ pub(super) async fn edit_scheduled(
 pub(super) async fn edit_retries(
     desk: State<Desk>,
     uri: Uri,
+    _: Writable,
     form: Fields,
 ) -> Result<Response, Trouble> {
     edit(&desk, &uri, &form, Set::Retries).await
@@ -214,6 +217,7 @@ pub(super) async fn edit_retries(
 pub(super) async fn edit_dead(
     desk: State<Desk>,
     uri: Uri,
+    _: Writable,
     form: Fields,
 ) -> Result<Response, Trouble> {
     edit(&desk, &uri, &form, Set::Dead).await

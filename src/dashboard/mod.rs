@@ -14,6 +14,7 @@ mod busy;
 mod chart;
 mod classes;
 mod cron;
+mod desk;
 mod entries;
 mod fields;
 mod history;
@@ -30,27 +31,15 @@ mod told;
 mod trouble;
 mod words;
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::Redirect;
 use axum::routing::get;
 
-use crate::engine::Redis;
-use crate::engine::inspect::Known;
+pub use desk::Desk;
 
 /// Bytes of a form at most: some thousand ticked jobs.
 const FORM: usize = 256 * 1024;
-
-/// What the pages work with.
-#[derive(Clone)]
-pub struct Desk {
-    /// The server that all processes share.
-    pub redis: Redis,
-    /// What the settings say of queues, and Redis does not.
-    pub known: Arc<Known>,
-}
 
 /// All pages, to be put behind a guard.
 pub fn router<S: Clone + Send + Sync + 'static>(desk: Desk) -> Router<S> {

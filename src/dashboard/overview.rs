@@ -1,6 +1,5 @@
 //! The first page: what has run, what waits, what is wrong.
 
-use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 
@@ -8,18 +7,18 @@ use super::chart::charts;
 use super::entries::addressed;
 use super::history::{Range, bars};
 use super::page::Section;
+use super::seen;
 use super::seen::Seen;
 use super::trouble::Trouble;
 use super::words::{bytes, count, lasting, name};
-use super::{Desk, seen};
 use crate::engine::inspect::{Figures, Queue};
 
 /// So many queues are named in a warning.
 const NAMED: usize = 5;
 
-pub(super) async fn show(State(desk): State<Desk>, seen: Seen) -> Result<Response, Trouble> {
+pub(super) async fn show(seen: Seen) -> Result<Response, Trouble> {
     let range = Range::parse(seen.query.get("range"));
-    let bars = tokio::time::timeout(seen::PATIENCE, bars(&desk.redis, range, seen.now())).await;
+    let bars = tokio::time::timeout(seen::PATIENCE, bars(&seen.redis, range, seen.now())).await;
     let bars = bars.unwrap_or_else(|_| Ok(Vec::new()))?;
     let content = html! {
         (problems(&seen.figures))

@@ -6,6 +6,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::Desk;
+use super::desk::Writable;
 use super::fields::Fields;
 use super::page::Section;
 use super::paging::{PAGE, pages, sought};
@@ -89,9 +90,10 @@ fn row(process: &Process, now: f64) -> Markup {
 pub(super) async fn steer(
     State(desk): State<Desk>,
     uri: Uri,
+    _: Writable,
     form: Fields,
 ) -> Result<Response, Trouble> {
-    let seen = inspect::processes(&desk.redis).await?;
+    let seen = inspect::processes(&desk.to_read().await?).await?;
     let (word, all) = match form.get("action").strip_suffix("-all") {
         Some(word) => (word, true),
         None => (form.get("action"), false),

@@ -6,6 +6,7 @@ use axum::response::Response;
 use maud::{Markup, html};
 
 use super::Desk;
+use super::desk::Writable;
 use super::entries::{addressed, arguments, linked};
 use super::fields::{Fields, Named};
 use super::page::Section;
@@ -87,6 +88,7 @@ fn limits(queue: &Queue) -> Markup {
 pub(super) async fn steer(
     State(desk): State<Desk>,
     uri: Uri,
+    _: Writable,
     form: Fields,
 ) -> Result<Response, Trouble> {
     let queue = form.get("queue");
@@ -105,13 +107,9 @@ pub(super) async fn steer(
 }
 
 /// The jobs that wait in one, the next one first.
-pub(super) async fn one(
-    State(desk): State<Desk>,
-    Named(queue): Named,
-    seen: Seen,
-) -> Result<Response, Trouble> {
+pub(super) async fn one(Named(queue): Named, seen: Seen) -> Result<Response, Trouble> {
     let from = sought(&seen.query);
-    let (total, jobs) = inspect::waiting(&desk.redis, &queue, from, PAGE).await?;
+    let (total, jobs) = inspect::waiting(&seen.redis, &queue, from, PAGE).await?;
     let now = seen.now();
     let known: Vec<&Queue> = seen.figures.queues.all.iter().filter(|it| it.name == queue).collect();
     let content = html! {

@@ -15,18 +15,18 @@ use super::page::{self, Section};
 use super::told::Told;
 use super::trouble::Trouble;
 use super::{Desk, words};
-use crate::engine::ServerInfo;
 use crate::engine::inspect::{self, Figures};
+use crate::engine::{Redis, ServerInfo};
 
 /// All reads of a page together; who looks at it waits no longer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// So long a page waits for a connection.
-const RECONNECTS: Duration = Duration::from_secs(1);
 /// From this share of its memory on, a server is as good as full.
 const NEARLY: f64 = 0.95;
 
 /// What there is, at the moment of a request.
 pub(super) struct Seen {
+    /// Where it was seen; further reads go there.
+    pub(super) redis: Redis,
     pub(super) figures: Figures,
     pub(super) server: ServerInfo,
     /// The page that was asked for, and what its address says behind the `?`.
@@ -39,16 +39,22 @@ impl FromRequestParts<Desk> for Seen {
     type Rejection = Trouble;
 
     async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Seen, Trouble> {
-        // often it is only about to be replaced: a refusal may have cost it
-        let _ = timeout(RECONNECTS, desk.redis.up()).await;
-        desk.redis.status().map_err(Trouble::Away)?;
-        let figures = timeout(PATIENCE, inspect::figures(&desk.redis, &desk.known)).await;
         let late = |_| Trouble::Late;
-        let figures = figures.map_err(late)??;
+        let look = async |redis: &Redis| {
+            timeout(PATIENCE, inspect::figures(redis, &desk.known)).await.map_err(late)
+        };
+        let mut redis = desk.to_read().await?;
+        let mut figures = look(&redis).await?;
+        if figures.is_err() {
+            // lost this very moment, perhaps by the refusal that led here
+            redis = desk.to_read().await?;
+            figures = look(&redis).await?;
+        }
         // a managed server may refuse to tell
-        let server = timeout(PATIENCE, desk.redis.server_info()).await.map_err(late)?;
+        let server = timeout(PATIENCE, redis.server_info()).await.map_err(late)?;
         Ok(Seen {
-            figures,
+            redis,
+            figures: figures?,
             server: server.unwrap_or_default(),
             uri: parts.uri.clone(),
             query: Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()),

@@ -44,10 +44,18 @@ impl From<RedisError> for Trouble {
 pub(super) fn refused(error: &RedisError) -> String {
     match code(error).as_deref() {
         _ if is_full(error) => "Redis is full and refuses to write: nothing was changed. Free memory or take a larger plan.".to_owned(),
-        Some("READONLY") => "Redis is a read-only replica: nothing was changed.".to_owned(),
+        Some(code @ "READONLY") => lacking(code),
         Some(code) => format!("Redis refused it ({code})."),
-        None if is_unavailable(error) => "Redis is not there: nothing was changed.".to_owned(),
+        None if is_unavailable(error) => lacking(&error.to_string()),
         None => "Redis did not answer: it may be done or not. Look before you try again.".to_owned(),
+    }
+}
+
+/// The same where there is no server to ask, for this reason.
+pub(super) fn lacking(why: &str) -> String {
+    match why.contains("READONLY") {
+        true => "Redis is a read-only replica: nothing was changed.".to_owned(),
+        false => "Redis is not there: nothing was changed.".to_owned(),
     }
 }
 

@@ -182,8 +182,11 @@ async fn open(shared: &Shared, number: u64) -> Result<(Connection, Driver), Refu
     let end = Arc::default();
     let mut connection =
         Connection { requests, number, tracking: false, driver: abort, deadline, written, end };
-    check(&connection, &shared.clock).await?;
-    writable(&connection).await?;
+    let reads = shared.options.replica;
+    check(&connection, &shared.clock, reads).await?;
+    if !reads {
+        writable(&connection).await?;
+    }
     if resp3 {
         let mut tracking = redis::cmd("CLIENT");
         tracking.arg("TRACKING").arg("ON").arg("NOLOOP");
@@ -214,8 +217,9 @@ async fn handshake(
     Ok((requests, Driver(tokio::spawn(driver))))
 }
 
-/// Is this a server to work with? A replica or one that still loads is not, for now.
-async fn check(connection: &Connection, clock: &Clock) -> Result<(), Refusal> {
+/// Is this a server to work with, or at least to read from? A replica or one that still loads is
+/// not, for now.
+async fn check(connection: &Connection, clock: &Clock, reads: bool) -> Result<(), Refusal> {
     let mut facts = redis::pipe();
     facts.cmd("INFO").cmd("TIME");
     let asked = Instant::now();
@@ -224,7 +228,7 @@ async fn check(connection: &Connection, clock: &Clock) -> Result<(), Refusal> {
     if let Some(reason) = info.too_old() {
         return Err(Refusal::Never(reason));
     }
-    if let Some(reason) = info.not_ready() {
+    if let Some(reason) = info.not_ready(reads) {
         return Err(Refusal::Later(reason));
     }
     clock.set(time, asked.elapsed());

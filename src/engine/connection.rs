@@ -32,6 +32,8 @@ pub struct RedisOptions {
     /// The longest pause between two attempts to connect. Default 3 s: it must stay well under
     /// the heartbeat's lifetime, or peers would take us for dead after an outage.
     pub max_backoff: Duration,
+    /// Whether a server that takes no writes will do: to look at, not to work with.
+    pub(crate) replica: bool,
 }
 
 impl RedisOptions {
@@ -43,7 +45,7 @@ impl RedisOptions {
 
     pub(crate) fn at(address: Address) -> RedisOptions {
         let (deadline, max_backoff) = (Duration::from_secs(5), Duration::from_secs(3));
-        RedisOptions { address, deadline, max_backoff }
+        RedisOptions { address, deadline, max_backoff, replica: false }
     }
 
     /// Where it is, for messages: host and port or a path, nothing secret.

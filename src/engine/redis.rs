@@ -36,6 +36,13 @@ impl Redis {
         Redis::open(self.shared.options.clone(), self.shared.clock.clone(), false)
     }
 
+    /// A connection of its own to look at what is there, also while that is a read-only replica,
+    /// to which no other connects. Silent about outages.
+    pub fn reader(&self) -> Redis {
+        let options = RedisOptions { replica: true, ..self.shared.options.clone() };
+        Redis::open(options, self.shared.clock.clone(), false)
+    }
+
     fn open(options: RedisOptions, clock: Clock, loud: bool) -> Redis {
         let redis = Redis::having(options, clock, loud, State::New);
         redis.spawn(keep(Arc::downgrade(&redis.shared)));

@@ -83,8 +83,9 @@ impl ServerInfo {
     }
 
     /// Why this server cannot serve us now, if so.
-    pub(crate) fn not_ready(&self) -> Option<String> {
-        let reason = match (self.loading, self.replica) {
+    /// For readers a replica is ready.
+    pub(crate) fn not_ready(&self, reads: bool) -> Option<String> {
+        let reason = match (self.loading, self.replica && !reads) {
             (true, _) => "the server is loading its data (LOADING)",
             (_, true) => "the server is a read-only replica (READONLY)",
             _ => return None,
@@ -135,7 +136,7 @@ mod tests {
             info.summary(),
             "Redis 7.0.15, append-only file, eviction policy unknown, 0 of 20 connections"
         );
-        assert!(info.not_ready().is_some() && info.replica);
+        assert!(info.not_ready(false).is_some() && info.not_ready(true).is_none() && info.replica);
         assert_eq!((info.uptime, ServerInfo::parse("").uptime), (77, 0));
     }
 
@@ -145,7 +146,7 @@ mod tests {
         super::super::arbitrary::rounds(1_000, |rng| {
             let info = ServerInfo::parse(&super::super::arbitrary::words(rng, &words));
             assert!(!info.summary().is_empty());
-            let _ = (info.too_old(), info.not_ready());
+            let _ = (info.too_old(), info.not_ready(false));
         });
     }
 }
