@@ -38,6 +38,8 @@ fn a_full_redis_is_named_and_what_frees_memory_works() {
 fn a_read_only_replica_is_named_and_changes_nothing() {
     let redis = Redis::start();
     bury(&redis, &["j1"]);
+    redis.ask::<()>(&["SADD", "processes", "p:1:a"]);
+    redis.ask::<()>(&["HSET", "p:1:a", "info", "{}", "busy", "0"]);
     let web = Web::ready(&redis, &[]);
     redis.ask::<()>(&["REPLICAOF", "127.0.0.1", "1"]);
     for path in PAGES.into_iter().chain(["/dashboard/jobs/j1"]) {
@@ -47,8 +49,11 @@ fn a_read_only_replica_is_named_and_changes_nothing() {
     }
     for (path, form) in [
         ("/dashboard/dead", "action=delete-all"),
+        ("/dashboard/dead", &format!("action=retry&job={}%7Cj1", died())),
         ("/dashboard/jobs/j1", "action=delete"),
         ("/dashboard/queues", "action=pause&queue=default"),
+        ("/dashboard/processes", "action=stop-all"),
+        ("/dashboard/busy", "action=cancel&jid=j1"),
     ] {
         let told = web.told(path, form);
         assert!(
