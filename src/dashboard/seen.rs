@@ -39,15 +39,22 @@ impl FromRequestParts<Desk> for Seen {
     type Rejection = Trouble;
 
     async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Seen, Trouble> {
-        let redis = desk.to_read().await?;
-        let figures = timeout(PATIENCE, inspect::figures(&redis, &desk.known)).await;
         let late = |_| Trouble::Late;
-        let figures = figures.map_err(late)??;
+        let look = async |redis: &Redis| {
+            timeout(PATIENCE, inspect::figures(redis, &desk.known)).await.map_err(late)
+        };
+        let mut redis = desk.to_read().await?;
+        let mut figures = look(&redis).await?;
+        if figures.is_err() {
+            // lost this very moment, perhaps by the refusal that led here
+            redis = desk.to_read().await?;
+            figures = look(&redis).await?;
+        }
         // a managed server may refuse to tell
         let server = timeout(PATIENCE, redis.server_info()).await.map_err(late)?;
         Ok(Seen {
             redis,
-            figures,
+            figures: figures?,
             server: server.unwrap_or_default(),
             uri: parts.uri.clone(),
             query: Fields::parse(parts.uri.query().unwrap_or_default().as_bytes()),

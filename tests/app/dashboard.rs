@@ -62,6 +62,7 @@ impl Web {
         let (cookie, _) = answer.header("set-cookie").unwrap().split_once(';').unwrap();
         let (to, cookie) = (answer.header("location").unwrap(), format!("other=1; {cookie}"));
         let page = self.request("GET", to, &[("cookie", &cookie)], b"");
+        assert!(page.header("set-cookie").is_some(), "{page:?}");
         assert!(page.header("set-cookie").unwrap().contains("Max-Age=0"), "once is enough");
         let (_, rest) = page.body.split_once(r#"<p class="told"#).expect("it is told");
         let (_, rest) = rest.split_once('>').unwrap();
