@@ -14,7 +14,7 @@ use super::paging::{PAGE, pages, sought};
 use super::seen::Seen;
 use super::told::Told;
 use super::trouble::{Trouble, refused};
-use super::words::{name, text};
+use super::words::{count, name, text};
 use crate::engine::Status;
 use crate::engine::inspect::{self, Busy};
 use crate::text::{about, at, plain};
@@ -67,7 +67,7 @@ pub(super) fn progress(status: &Status) -> Markup {
     html! {
         @if let Some((current, total)) = status.progress {
             progress max=(total.max(1)) value=(current) aria-label="Progress" {}
-            div .faint { (current) " of " (total) }
+            div .faint { (count(current)) " of " (count(total)) }
         }
         @if let Some(message) = &status.message { div { bdi { (text(message, MESSAGE)) } } }
     }

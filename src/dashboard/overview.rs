@@ -88,7 +88,7 @@ fn totals(figures: &Figures) -> Markup {
     let places: usize = processes.iter().map(|process| process.concurrency).sum();
     let tile = |title: &str, number: u64, more: String, bad: bool| {
         html! {
-            div .tile .bad[bad] { dt { (title) } dd { (count(number)) } dd .more { (more) } }
+            div .tile .bad[bad] { dt { (title) } dd .wide[number >= 1_000_000] { (count(number)) } dd .more { (more) } }
         }
     };
     let today = |number: u64| format!("{} today", count(number));

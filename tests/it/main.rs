@@ -74,6 +74,7 @@ mod odd_queues; // names with every odd character, and ten thousand of them
 mod options; // what a type of job may ask for
 mod outage; // the first one back leaves the others alone
 mod pauses; // a queue of which nobody takes a job
+mod pictures; // of the dashboard, for the README
 mod queue_limits; // so many jobs of a queue at once, over all processes
 mod queue_lists; // QUEUES as Resque reads it
 mod queue_rates; // so many starts in a second
