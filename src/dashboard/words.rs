@@ -135,6 +135,6 @@ mod tests {
     fn nothing_in_a_text_acts() {
         assert_eq!(text("a\nb\u{202e}c\u{1b}[2J", 99), "a\nb\\u{202e}c\\u{1b}[2J");
         assert_eq!(text("abcdef", 3), "abc…");
-        assert_eq!(name("<b>\u{202e}").into_string(), "<bdi>&lt;b&gt;\\u{202e}</bdi>");
+        assert_eq!(name("<b>\u{202e}").into_string(), "<bdi class=\"\">&lt;b&gt;\\u{202e}</bdi>");
     }
 }

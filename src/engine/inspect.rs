@@ -1,33 +1,52 @@
 //! Looking at jobs and processes from outside of them, and steering them: what a terminal or a
 //! page needs.
 
+mod busy;
+mod cron_list;
+mod edits;
+mod entry;
+mod figures;
+mod fleet;
+mod found;
+pub(crate) mod history;
+mod holds;
+mod moves;
+mod needle;
+mod pages;
+mod picks;
+pub(crate) mod queue_list;
+mod search;
+mod sets;
+mod steer;
+mod waiting;
+mod wanted;
+mod whereabouts;
+
 use redis::RedisResult;
 
 use super::redis::Redis;
 
-pub use super::busy::{Busy, BusyPage, busy};
-pub use super::cron_list::{CronEntry, cron_enable, cron_lines, cron_run_now};
-pub use super::edits::{Edited, edit, edit_all, edit_each};
-pub use super::entry::Entry;
-pub use super::figures::{Figures, Timed, figures};
-pub use super::fleet::{Process, Processes, Running, processes};
-pub use super::found::{Found, Place};
-pub use super::history::{Day, Sample, days, history};
-pub use super::holds::Hold;
-pub use super::moves::{Edit, Outcome};
-pub use super::pages::{Page, Sort, Want, page};
-pub use super::picks::{pick, pick_all};
-pub use super::queue_list::{Known, Queue, Queues, queues};
-pub use super::search::{Search, find};
-pub use super::sets::{Listing, Set, list};
-pub use super::steer::{
-    Cancelled, Paused, cancel, mark_deploy, pause, quiet, remember, resume, stop,
-};
-pub use super::waiting::waiting;
-pub use super::whereabouts::{Cursor, Whereabout, Whereabouts, whereabouts};
+pub use busy::{Busy, BusyPage, busy};
+pub use cron_list::{CronEntry, cron_enable, cron_lines, cron_run_now};
+pub use edits::{Edited, edit, edit_all, edit_each};
+pub use entry::Entry;
+pub use figures::{Figures, Timed, figures};
+pub use fleet::{Process, Processes, Running, processes};
+pub use found::{Found, Place};
+pub use history::{Day, Sample, days, history};
+pub use holds::Hold;
+pub use moves::{Edit, Outcome};
+pub use pages::{Page, Sort, Want, page};
+pub use picks::{pick, pick_all};
+pub use queue_list::{Known, Queue, Queues, queues};
+pub use search::{Search, find};
+pub use sets::{Listing, Set, list};
+pub use steer::{Cancelled, Paused, cancel, mark_deploy, pause, quiet, remember, resume, stop};
+pub use waiting::waiting;
+pub use whereabouts::{Cursor, Whereabout, Whereabouts, whereabouts};
 
 /// Whether a job lies in the dead set, whoever put it there. Reads the whole set, some 10,000
 /// jobs at most, in steps: not for every request of a busy page.
 pub async fn is_dead(redis: &Redis, jid: &str) -> RedisResult<bool> {
-    super::search::is_in(redis, Set::Dead, jid).await
+    search::is_in(redis, Set::Dead, jid).await
 }

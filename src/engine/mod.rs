@@ -18,7 +18,8 @@
 //! |---|---|
 //! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `head` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `patterns` `queues` `limits` `options` `tls` `server` `slots` `schedule` `scripts` (`lua/`) `metrics` `counters` `sign` `waits` `backtrace` `retry` `failed` `status` `field` `delivery` `inflight` `tracker` `meter` `address` `gauge` `wakes` `serving` `taken` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
-//! | what authors of jobs see | `iteration` `run` `context` `middleware` `job` `batch` `pushing` `recorded` `pushes` `client` `backlog` `buffered` `notice` `entry` `fleet` `sets` `found` `needle` `picks` `pages` `waiting` `queue_list` `wanted` `search` `holds` `whereabouts` `busy` `figures` `moves` `edits` `steer` `cron_line` `cron_list` `history` `inspect` |
+//! | what authors of jobs see | `iteration` `run` `context` `middleware` `job` `batch` `pushing` `recorded` `pushes` `client` `backlog` `buffered` `notice` `cron_line` |
+//! | looking at jobs from outside of them, and steering: `inspect/` | `entry` `fleet` `sets` `found` `needle` `picks` `pages` `waiting` `queue_list` `wanted` `search` `holds` `whereabouts` `busy` `figures` `moves` `edits` `steer` `cron_list` `history` `inspect` |
 //! | what tests of theirs use | `trial` `private_redis` `testing` |
 //! | one verb each | `suspects` `finish` `fetch` `track` `giveback` `watchdog` `heartbeat` `reaper` `poller` `crontab` `cron` |
 //! | one job; all of them; the process | `registry` `outcome` `judge` `processor` `intake` `parts` `idle` `worker` |
@@ -31,7 +32,6 @@ mod backlog;
 mod backtrace;
 mod batch;
 mod buffered;
-mod busy;
 mod client;
 mod clock;
 mod connect;
@@ -40,29 +40,21 @@ mod context;
 mod counters;
 mod cron;
 mod cron_line;
-mod cron_list;
 mod crontab;
 mod delivery;
-mod edits;
 mod endings;
 mod enqueue_error;
 mod enqueued;
-mod entry;
 mod errors;
 mod failed;
 mod fate;
 mod fetch;
 mod field;
-mod figures;
 mod finish;
-mod fleet;
-mod found;
 mod gauge;
 mod giveback;
 mod head;
 mod heartbeat;
-mod history;
-mod holds;
 mod idle;
 mod inflight;
 pub mod inspect;
@@ -82,16 +74,12 @@ mod lookout;
 mod meter;
 mod metrics;
 mod middleware;
-mod moves;
-mod needle;
 mod notice;
 mod options;
 mod outcome;
-mod pages;
 mod parts;
 mod patterns;
 mod payload;
-mod picks;
 mod placed;
 mod poller;
 mod private_redis;
@@ -99,7 +87,6 @@ mod process;
 mod processor;
 mod pushes;
 mod pushing;
-mod queue_list;
 mod queues;
 mod readable;
 mod reaper;
@@ -113,16 +100,13 @@ mod retry;
 mod run;
 mod schedule;
 mod scripts;
-mod search;
 mod server;
 mod serving;
 mod session;
-mod sets;
 mod sign;
 mod signals;
 mod slots;
 mod status;
-mod steer;
 mod suspects;
 mod taken;
 pub mod testing;
@@ -131,12 +115,9 @@ pub mod tls;
 mod track;
 mod tracker;
 mod trial;
-mod waiting;
 mod waits;
 mod wakes;
-mod wanted;
 mod watchdog;
-mod whereabouts;
 mod worker;
 
 pub use backlog::{BufferLimits, Pushed};

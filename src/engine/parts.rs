@@ -15,6 +15,7 @@ use super::fetch::Fetcher;
 use super::finish::Finisher;
 use super::heartbeat::Heartbeat;
 use super::inflight::Inflight;
+use super::inspect::history;
 use super::intake::Intake;
 use super::judge::Judge;
 use super::lifecycle::{Lifecycle, Phase, Pulse};
@@ -30,7 +31,7 @@ use super::registry::Handlers;
 use super::serving::Serving;
 use super::session::Session;
 use super::watchdog::{Life, Limits, Watchdog};
-use super::{cron, giveback, history, poller, reaper, track};
+use super::{cron, giveback, poller, reaper, track};
 
 /// How often it is told how many jobs run.
 const PULSE: Duration = Duration::from_millis(500);

@@ -73,6 +73,7 @@ const GROUND_UP: &[&str] = &[
     "backlog",
     "buffered",
     "notice",
+    "cron_line", // what authors see
     "entry",
     "fleet",
     "sets",
@@ -91,10 +92,9 @@ const GROUND_UP: &[&str] = &[
     "moves",
     "edits",
     "steer",
-    "cron_line",
     "cron_list",
     "history",
-    "inspect", // what authors see
+    "inspect", // looking and steering
     "trial",
     "private_redis",
     "testing", // … and what their tests use

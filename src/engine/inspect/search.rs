@@ -3,14 +3,14 @@
 
 use redis::{RedisResult, cmd};
 
+use super::super::field::split_name;
+use super::super::keys;
+use super::super::records;
+use super::super::redis::Redis;
 use super::entry::Entry;
-use super::field::split_name;
 use super::fleet::{Processes, processes};
 use super::found::{Found, Place};
-use super::keys;
 use super::queue_list::{Known, Pages, all_names, names};
-use super::records;
-use super::redis::Redis;
 use super::sets::{Set, Walk, there};
 use super::wanted::Wanted;
 

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use redis::{RedisResult, Value, pipe};
 
+use super::super::keys;
+use super::super::meter::Class;
+use super::super::metrics::Runs;
+use super::super::redis::Redis;
 use super::fleet::{lenient, read};
-use super::keys;
-use super::meter::Class;
-use super::metrics::Runs;
 use super::queue_list::{Known, Queues, queues};
-use super::redis::Redis;
 
 /// So many classes are told, in the order of their names: the names are a stranger's.
 const TOLD: usize = 1_000;

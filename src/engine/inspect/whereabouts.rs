@@ -4,18 +4,18 @@ use std::collections::HashMap;
 
 use redis::{RedisResult, Value, pipe};
 
+use super::super::jid::known_as;
+use super::super::keys;
+use super::super::payload::Payload;
+use super::super::redis::Redis;
+use super::super::rescues::Rescues;
+use super::super::status::Status;
+use super::super::ties::Ties;
 use super::fleet::{Processes, lenient};
 use super::found::Found;
 use super::holds::{Hold, holds};
-use super::jid::known_as;
-use super::keys;
-use super::payload::Payload;
 use super::queue_list::{Known, Queue, queues};
-use super::redis::Redis;
-use super::rescues::Rescues;
 use super::search::find;
-use super::status::Status;
-use super::ties::Ties;
 
 /// All that is known of a job.
 #[derive(Clone, Debug)]

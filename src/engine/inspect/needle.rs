@@ -127,8 +127,8 @@ mod tests {
     #[test]
     fn no_payload_does_harm() {
         let words = ["\\", "u", "d83d", "de00", "\"", "é", "00e9", "x", "\\u", "\\ud83d"];
-        super::super::arbitrary::rounds(2_000, |rng| {
-            let text = super::super::arbitrary::words(rng, &words);
+        super::super::super::arbitrary::rounds(2_000, |rng| {
+            let text = super::super::super::arbitrary::words(rng, &words);
             let _ = unescaped(text.as_bytes());
         });
     }

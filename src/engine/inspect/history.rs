@@ -8,10 +8,10 @@ use chrono::{DateTime, NaiveDateTime};
 use redis::{RedisResult, Value, cmd, pipe};
 use tokio::time::{sleep, timeout};
 
+use super::super::keys;
+use super::super::redis::Redis;
 use super::fleet::{lenient, read};
-use super::keys;
 use super::queue_list::latency;
-use super::redis::Redis;
 use super::whereabouts::texts;
 
 /// Processes that start together do not look together.

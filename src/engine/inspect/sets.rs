@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use redis::{RedisResult, cmd, pipe};
 
+use super::super::errors::is_wrong_type;
+use super::super::keys;
+use super::super::redis::Redis;
 use super::entry::Entry;
-use super::errors::is_wrong_type;
-use super::keys;
-use super::redis::Redis;
 
 /// One of the sorted sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! What the bytes of a job say to people, wherever it waits. Its arguments stay where they are:
 //! they may be secret.
 
-use super::clock::moment;
-use super::payload::{Payload, number};
-use super::readable::cut;
-use super::status::shortened;
-use super::ties::EXPIRES_AT;
+use super::super::clock::moment;
+use super::super::payload::{Payload, number};
+use super::super::readable::cut;
+use super::super::status::shortened;
+use super::super::ties::EXPIRES_AT;
 
 /// A job as a list shows it. The texts are those of whoever pushed it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -79,10 +79,10 @@ mod tests {
             assert_eq!((&*entry.class, &*entry.jid, &*entry.queue), ("?", "?", "?"));
             assert_eq!(entry.bytes, odd.len());
         }
-        super::super::arbitrary::rounds(500, |rng| {
+        super::super::super::arbitrary::rounds(500, |rng| {
             let words =
                 ["{", "}", "\"retry_count\":", "-1e999", "\"class\":\"A\"", ",", "[", "\"x\""];
-            let _ = Entry::of(super::super::arbitrary::words(rng, &words).as_bytes());
+            let _ = Entry::of(super::super::super::arbitrary::words(rng, &words).as_bytes());
         });
     }
 }

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use super::active_job::opened;
-use super::backtrace::unpacked;
+use super::super::active_job::opened;
+use super::super::backtrace::unpacked;
+use super::super::head::Head;
+use super::super::payload::Payload;
+use super::super::readable::cut;
+use super::super::retry::limit;
 use super::entry::Entry;
-use super::head::Head;
-use super::payload::Payload;
-use super::readable::cut;
-use super::retry::limit;
 use super::sets::Set;
 
 /// Where a job is.

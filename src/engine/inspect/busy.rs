@@ -2,12 +2,12 @@
 
 use redis::{Pipeline, RedisResult, Value, pipe};
 
+use super::super::jid::known_as;
+use super::super::keys;
+use super::super::redis::Redis;
+use super::super::status::Status;
 use super::fleet::{Running, lenient, processes, read, work_entry};
 use super::found::args;
-use super::jid::known_as;
-use super::keys;
-use super::redis::Redis;
-use super::status::Status;
 use super::whereabouts::texts;
 
 /// Some of the jobs that run.

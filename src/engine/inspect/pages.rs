@@ -5,12 +5,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use redis::{RedisResult, Value, cmd, pipe};
 
+use super::super::redis::Redis;
 use super::entry::Entry;
 use super::fleet::{lenient, read};
 use super::found::{Found, Place};
 use super::needle::Needle;
 use super::picks::at_times;
-use super::redis::Redis;
 use super::sets::{FIRST_PAGE, Members, Set, Walk, next_page, there};
 
 /// What a page is to show.

@@ -6,15 +6,15 @@ use std::time::Instant;
 
 use redis::{RedisResult, Value};
 
+use super::super::jid::known_as;
+use super::super::keys;
+use super::super::redis::Redis;
+use super::super::scripts;
+use super::super::status::State;
 use super::found::{Found, Place};
-use super::jid::known_as;
-use super::keys;
 use super::moves::{Edit, Move, Outcome, plan};
 use super::needle::Needle;
-use super::redis::Redis;
-use super::scripts;
 use super::sets::{Set, Walk, list};
-use super::status::State;
 
 /// What became of many.
 #[derive(Clone, Debug, Default)]

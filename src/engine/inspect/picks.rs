@@ -5,11 +5,11 @@ use std::hash::Hash;
 
 use redis::{RedisResult, Value, pipe};
 
+use super::super::readable::cut;
+use super::super::redis::Redis;
 use super::entry::Entry;
 use super::fleet::{lenient, read};
 use super::found::{Found, Place};
-use super::readable::cut;
-use super::redis::Redis;
 use super::sets::{FIRST_PAGE, Set, next_page};
 
 /// Times asked about in one write: the jobs come along, of whatever size.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::head::Head;
+use super::super::head::Head;
 
 /// The jids that are looked for.
 pub(crate) struct Wanted<'a> {

@@ -2,9 +2,9 @@
 
 use redis::{RedisResult, pipe};
 
+use super::super::keys;
+use super::super::redis::Redis;
 use super::found::{Found, Place};
-use super::keys;
-use super::redis::Redis;
 use super::sets::{FIRST_PAGE, next_page, there};
 
 /// How many jobs wait in a queue, and some of them: the next to run first, so many passed over, so

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use redis::{RedisResult, Value, cmd, pipe};
 
+use super::super::keys;
+use super::super::limits::{Limit, QueueLimits};
+use super::super::redis::Redis;
 use super::entry::Entry;
 use super::fleet::{Processes, lenient, processes, read};
-use super::keys;
-use super::limits::{Limit, QueueLimits};
-use super::redis::Redis;
 use super::sets::{FIRST_PAGE, next_page, there};
 
 /// What an asker knows from its settings, and Redis does not tell.

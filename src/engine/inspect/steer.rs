@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 use redis::{RedisResult, cmd, pipe};
 
-use super::jid::known_as;
-use super::keys;
-use super::notice::{self, Stopped};
-use super::redis::Redis;
+use super::super::jid::known_as;
+use super::super::keys;
+use super::super::notice::{self, Stopped};
+use super::super::redis::Redis;
 
 /// What was found when a job was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -9,12 +9,12 @@ use redis::{FromRedisValue, Pipeline, RedisResult, Value, from_redis_value, pipe
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::clock::moment;
+use super::super::clock::moment;
+use super::super::keys;
+use super::super::payload::Payload;
+use super::super::readable::cut;
+use super::super::redis::Redis;
 use super::entry::Entry;
-use super::keys;
-use super::payload::Payload;
-use super::readable::cut;
-use super::redis::Redis;
 
 /// Processes asked about in one write: thousands would make replies that are late.
 const AT_ONCE: usize = 200;

@@ -5,18 +5,18 @@ use chrono::DateTime;
 use redis::{RedisResult, Value, pipe};
 use serde_json::value::RawValue;
 
-use super::client::Client;
-use super::cron_line::{ENQUEUED_AT, IN_HISTORY, shown};
-use super::enqueue_error::EnqueueError;
-use super::enqueued::Enqueued;
+use super::super::client::Client;
+use super::super::cron_line::{ENQUEUED_AT, IN_HISTORY, shown};
+use super::super::enqueue_error::EnqueueError;
+use super::super::enqueued::Enqueued;
+use super::super::keys;
+use super::super::payload::Payload;
+use super::super::readable::cut;
+use super::super::redis::Redis;
+use super::super::scripts;
+use super::super::slots::Slots;
 use super::fleet::{lenient, read};
-use super::keys;
-use super::payload::Payload;
 use super::queue_list::names;
-use super::readable::cut;
-use super::redis::Redis;
-use super::scripts;
-use super::slots::Slots;
 
 /// A cron line.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,10 +1,10 @@
 //! What people want with jobs that wait, and what that makes of a job. No I/O.
 
-use super::payload::Payload;
-use super::placed::Placed;
+use super::super::payload::Payload;
+use super::super::placed::Placed;
+use super::super::status::State;
+use super::super::ties::Ties;
 use super::sets::Set;
-use super::status::State;
-use super::ties::Ties;
 
 /// What is to be done with a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
