@@ -160,6 +160,24 @@ fn a_button_in_a_row_means_that_row() {
 }
 
 #[test]
+fn many_clicks_at_once_are_as_one() {
+    let redis = Redis::start();
+    let web = Web::ready(&redis, &[]);
+    let jids: Vec<String> = (0..300).map(|n| format!("j{n}")).collect();
+    bury(&redis, &jids.iter().map(|jid| &**jid).collect::<Vec<_>>());
+    std::thread::scope(|scope| {
+        for n in 0..8 {
+            let web = &web;
+            let form = format!("action=retry&job={}%7Cj7", died() + 7);
+            let form = if n % 2 == 0 { "action=retry-all".to_owned() } else { form };
+            scope.spawn(move || assert_eq!(web.form("/dashboard/dead", &form).status, 303));
+        }
+    });
+    let left = [["ZCARD", "dead"], ["LLEN", "queue:default"]].map(|it| redis.ask::<usize>(&it));
+    assert_eq!(left, [0, 300]);
+}
+
+#[test]
 fn a_job_without_an_id_has_no_page_and_can_be_dealt_with_all_the_same() {
     let redis = Redis::start();
     let web = Web::ready(&redis, &[]);

@@ -106,6 +106,12 @@ impl Board {
 
     /// Clicks, and returns what the page that comes of it tells about that.
     pub async fn click(&self, xpath: &str) -> String {
+        self.follow(xpath).await;
+        self.browser.text(".told").await
+    }
+
+    /// Clicks on what leads to another page, and waits for that: a driver may not.
+    pub async fn follow(&self, xpath: &str) {
         self.browser.script("window.left = true").await;
         self.browser.click(xpath).await;
         eventually("the next page", async || {
@@ -114,7 +120,6 @@ impl Board {
         })
         .await;
         self.in_order(xpath).await;
-        self.browser.text(".told").await
     }
 
     /// No script fails, none of a stranger's runs, nothing is asked for that the policy forbids.

@@ -114,6 +114,14 @@ impl Browser {
         self.ask("POST", "actions", json!({ "actions": [keyboard] })).await;
     }
 
+    /// Moves the mouse onto something and leaves it there.
+    pub async fn hover(&self, xpath: &str) {
+        let found = self.ask("POST", "element", json!({"using": "xpath", "value": xpath})).await;
+        let there = json!({"type": "pointerMove", "origin": found, "x": 0, "y": 0});
+        let mouse = json!({"type": "pointer", "id": "mouse", "actions": [there]});
+        self.ask("POST", "actions", json!({ "actions": [mouse] })).await;
+    }
+
     /// Asks Chromium itself, past WebDriver.
     pub async fn devtools(&self, command: &str, params: Value) -> Value {
         self.ask("POST", "goog/cdp/execute", json!({"cmd": command, "params": params})).await

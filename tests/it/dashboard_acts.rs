@@ -84,7 +84,7 @@ async fn all_that_match_are_dealt_with_and_no_others() {
     }
     board.page("/dead").await;
     board.browser.script("document.querySelector('input[type=search]').value = 'EVEN'").await;
-    board.browser.click("//button[.='Search']").await;
+    board.follow("//button[.='Search']").await;
     board.browser.click("//summary[contains(., '60 jobs that match')]").await;
     let told = board.click("//button[normalize-space()='Retry 60 jobs that match']").await;
     assert_eq!(told, "60 jobs went to their queues.");

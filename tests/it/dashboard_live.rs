@@ -58,6 +58,16 @@ async fn a_page_follows_and_leaves_alone_what_somebody_holds() {
     eventually("the next one", async || holds(&board, &rows.replace('4', "5")).await).await;
     assert!(holds(&board, "document.querySelectorAll('tbody input:checked').length == 4").await);
 
+    // nothing moves under the mouse of somebody who is about to click
+    board.browser.hover("//button[.='Delete']").await;
+    bury(&board, 5).await;
+    let badge = "document.querySelector('nav a[aria-current] .badge').textContent == '6'";
+    eventually("the number above", async || holds(&board, badge).await).await;
+    let rows = |n: u32| format!("document.querySelectorAll('#jobs tbody tr').length == {n}");
+    assert!(holds(&board, &rows(5)).await);
+    board.browser.hover("//h1").await;
+    eventually("the row below", async || holds(&board, &rows(6)).await).await;
+
     // numbers of the first page, and a Redis that goes and comes
     board.page("").await;
     board.browser.script("window.same = true").await;

@@ -36,16 +36,16 @@ const ground = (one) => { const layers = [];
     return layers.reduceRight((below, it) => over(it, below), [255, 255, 255]); };
 const found = [];
 for (const one of document.querySelectorAll('body *')) {
-    const own = [...one.childNodes].some(n => n.nodeType == 3 && n.textContent.trim());
+    const own = one.placeholder || [...one.childNodes].some(n => n.nodeType == 3 && n.textContent.trim());
     if (!own || !one.checkVisibility() || one.closest('svg, .skip, option, [disabled]')) continue;
-    const style = getComputedStyle(one), size = parseFloat(style.fontSize);
+    const style = getComputedStyle(one, one.placeholder ? '::placeholder' : null), size = parseFloat(style.fontSize);
     let opacity = 1; for (let at = one; at; at = at.parentElement) opacity *= getComputedStyle(at).opacity;
     const back = ground(one), text = rgb(style.color); text.a *= opacity;
     const [x, y] = [light(over(text, back)), light(back)].sort((a, b) => b - a);
     const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
     const contrast = (x + 0.05) / (y + 0.05);
     if (contrast < (large ? 3 : 4.5)) found.push(one.tagName + '.' + one.className + ' ' + contrast.toFixed(2)
-        + ' ' + one.textContent.trim().slice(0, 40));
+        + ' ' + (one.placeholder || one.textContent.trim()).slice(0, 40));
 }
 return found";
 
