@@ -1,10 +1,13 @@
 //! One job: where it is, why it does not run, what it carries, why it failed, and what can be done
 //! with it.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use maud::{Markup, html};
+use tokio::time::timeout;
 
 use super::Desk;
 use super::busy::{cancel, progress};
@@ -21,6 +24,8 @@ use crate::engine::inspect::{self, Edit, Found, Hold, Place, Set, Whereabout, Wh
 use crate::explain;
 use crate::text::plain;
 
+/// A search goes through all of the queues; a platform's router waits 30 s.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Letters of the arguments, of the whole payload, of a line of a backtrace.
 const LONGEST: usize = 20_000;
 const LINE: usize = 300;
@@ -32,7 +37,8 @@ pub(super) async fn show(
     Named(jid): Named,
     seen: Seen,
 ) -> Result<Response, Trouble> {
-    let known = inspect::whereabouts(&seen.redis, &jid, &desk.known).await?;
+    let known = inspect::whereabouts(&seen.redis, &jid, &desk.known);
+    let known = timeout(PATIENCE, known).await.map_err(|_| Trouble::Late)??;
     if known.places.is_empty() && known.status.is_none() && known.cursor.is_none() {
         let jid = plain(&jid);
         return Err(Trouble::Nowhere(format!(
@@ -211,8 +217,9 @@ pub(super) async fn edit(
     }
     let edit = [Edit::Retry, Edit::Kill, Edit::Delete].into_iter().find(|it| verb(*it) == action);
     let edit = edit.ok_or_else(|| Trouble::Bad("Retry, kill, delete or cancel?".to_owned()))?;
-    let search =
-        inspect::find(&desk.to_read().await?, std::slice::from_ref(&jid), &desk.known).await?;
+    let redis = desk.to_read().await?;
+    let search = inspect::find(&redis, std::slice::from_ref(&jid), &desk.known);
+    let search = timeout(PATIENCE, search).await.map_err(|_| Trouble::Late)??;
     let mut all = search.found.iter().filter(|found| found.is(&jid));
     let there = all.clone().find(|found| key(&found.place) == form.get("place"));
     let Some(found) = there.or_else(|| all.next()) else {

@@ -126,6 +126,11 @@ function number(value) {
   return value >= 100 ? Math.round(value).toLocaleString("en") : value.toFixed(1);
 }
 
+// Enter on a box would press the first button of its form.
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.target.matches("input[type=checkbox]")) event.preventDefault();
+});
+
 // Ticking the box in the head of a table ticks all of them.
 document.addEventListener("change", (event) => {
   if (!event.target.matches("input[data-all]")) return;

@@ -68,7 +68,7 @@ impl IntoResponse for Trouble {
             Trouble::Late => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Redis is late",
-                "It did not answer within 5 s.".to_owned(),
+                "It did not answer in time.".to_owned(),
             ),
             Trouble::Nowhere(what) => (StatusCode::NOT_FOUND, "Not here", what),
             Trouble::Bad(what) => (StatusCode::BAD_REQUEST, "Not understood", what),

@@ -126,6 +126,10 @@ async fn everything_can_be_done_by_the_keyboard() {
     tab_to(&board, "input[name=job]").await;
     board.browser.press(" ").await;
     assert!(holds(&board, "document.activeElement.checked").await);
+    // which would press a form's first button
+    board.browser.script("window.same = true").await;
+    board.browser.press(ENTER).await;
+    assert!(holds(&board, "window.same && document.activeElement.checked").await);
     tab_to(&board, "tbody summary").await;
     board.browser.press(ENTER).await;
     assert!(holds(&board, "document.activeElement.parentElement.open").await);
