@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderName, Uri, header};
 use axum::response::IntoResponse;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -24,16 +24,22 @@ pub(super) static ADDRESSES: LazyLock<[String; 2]> = LazyLock::new(|| {
     })
 });
 
-pub(super) async fn style() -> impl IntoResponse {
-    (headers("text/css; charset=utf-8"), STYLE)
+pub(super) async fn style(uri: Uri) -> impl IntoResponse {
+    (headers("text/css; charset=utf-8", &uri), STYLE)
 }
 
-pub(super) async fn script() -> impl IntoResponse {
-    (headers("text/javascript; charset=utf-8"), SCRIPT)
+pub(super) async fn script(uri: Uri) -> impl IntoResponse {
+    (headers("text/javascript; charset=utf-8", &uri), SCRIPT)
 }
 
-fn headers(kind: &'static str) -> [(HeaderName, &'static str); 2] {
-    let kept = "private, max-age=31536000, immutable";
+/// While two releases run, a page of the one may ask the other: what it gets there is not to be kept
+/// under its address.
+fn headers(kind: &'static str, uri: &Uri) -> [(HeaderName, &'static str); 2] {
+    let asked = uri.path_and_query().map(|asked| asked.as_str());
+    let kept = match ADDRESSES.iter().any(|known| Some(known.as_str()) == asked) {
+        true => "private, max-age=31536000, immutable",
+        false => "no-store",
+    };
     [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, kept)]
 }
 

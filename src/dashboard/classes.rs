@@ -42,7 +42,7 @@ fn row(class: &Class) -> Markup {
             td data-label="class" {
                 @match &class.name { Some(class) => (name(class)), None => "all others" }
             }
-            td .number data-label="runs" { (count(class.succeeded + class.failed)) }
+            td .number data-label="runs" { (count(class.succeeded.saturating_add(class.failed))) }
             td .number data-label="failed" .bad-text[class.failed > 0] { (count(class.failed)) }
             td .number data-label="mean" { (lasting(mean)) }
             td .number data-label="half within" { (within(0.5)) }

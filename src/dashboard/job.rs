@@ -203,7 +203,8 @@ fn beside(known: &Whereabouts) -> Markup {
     }
 }
 
-/// Retries, kills, deletes or cancels it, where it is by now.
+/// Retries, kills, deletes or cancels it, where the button stands. A second click, or one that comes
+/// late, must not hit another job with the same id.
 pub(super) async fn edit(
     State(desk): State<Desk>,
     Named(jid): Named,
@@ -220,11 +221,15 @@ pub(super) async fn edit(
     let redis = desk.to_read().await?;
     let search = inspect::find(&redis, std::slice::from_ref(&jid), &desk.known);
     let search = timeout(PATIENCE, search).await.map_err(|_| Trouble::Late)??;
+    let place = form.get("place");
     let mut all = search.found.iter().filter(|found| found.is(&jid));
-    let there = all.clone().find(|found| key(&found.place) == form.get("place"));
-    let Some(found) = there.or_else(|| all.next()) else {
-        return Ok(Told::bad(format!("The job {} is not there any more.", plain(&jid)))
-            .at(&Uri::from_static("/dashboard")));
+    let elsewhere = all.clone().next().is_some();
+    let Some(found) = all.find(|found| place.is_empty() || key(&found.place) == place) else {
+        let gone = format!("The job {} is not there any more", plain(&jid));
+        return Ok(match elsewhere {
+            true => Told::bad(gone + ", but here. Nothing was changed.").at(&uri),
+            false => Told::bad(gone + ".").at(&Uri::from_static("/dashboard")),
+        });
     };
     let told = match inspect::edit(&desk.redis, edit, found).await {
         Ok((outcome, _)) => of_one(edit, &outcome),

@@ -117,7 +117,8 @@ impl Page {
         let name = |class: &Class| class.name.clone().unwrap_or_else(|| OTHER.to_owned());
         let named: Vec<(String, &Class)> = classes.iter().map(|it| (name(it), it)).collect();
         let counts = named.iter().map(|(name, it)| (&**name, (it.succeeded, it.failed)));
-        let counts = apart(counts, |one, other| (one.0 + other.0, one.1 + other.1));
+        let sum = u64::saturating_add;
+        let counts = apart(counts, |one, other| (sum(one.0, other.0), sum(one.1, other.1)));
         let outcomes = counts.iter().flat_map(|(class, (succeeded, failed))| {
             [("success", *succeeded), ("failure", *failed)].map(|(outcome, runs)| {
                 (vec![("class", class.clone()), ("outcome", outcome.to_owned())], runs)
@@ -158,8 +159,9 @@ impl Page {
 }
 
 fn joined(mut one: Spread, other: Spread) -> Spread {
-    one.below.iter_mut().zip(&other.below).for_each(|((_, sum), (_, count))| *sum += count);
-    one.count += other.count;
+    let add = |sum: &mut u64, more: u64| *sum = sum.saturating_add(more);
+    one.below.iter_mut().zip(&other.below).for_each(|((_, sum), (_, count))| add(sum, *count));
+    add(&mut one.count, other.count);
     one.seconds += other.seconds;
     one
 }

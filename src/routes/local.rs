@@ -3,11 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request};
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, Uri, Version, header};
 
 /// Whether a person or a program on this machine asks, without anything between; or why not.
 pub(super) fn direct(request: &Request) -> Result<(), &'static str> {
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
+    // nginx, where its configuration says nothing but where to pass requests on: it adds no header
+    // and puts our own name in the place of the Host
+    if request.version() == Version::HTTP_10 {
+        return Err("HTTP/1.0 is what proxies speak");
+    }
     local(peer, request.headers(), request.uri())
 }
 
@@ -18,7 +23,9 @@ fn local(peer: Option<IpAddr>, headers: &HeaderMap, uri: &Uri) -> Result<(), &'s
     if !peer.is_some_and(|ip| ip.to_canonical().is_loopback()) {
         return Err("the peer is another machine");
     }
-    let forwarded = |name: &str| name == "forwarded" || name.starts_with("x-forwarded-");
+    let forwarded = |name: &str| {
+        name.starts_with("x-forwarded-") || ["forwarded", "via", "x-real-ip"].contains(&name)
+    };
     if headers.keys().any(|name| forwarded(name.as_str())) {
         return Err("it was forwarded by a proxy");
     }

@@ -168,6 +168,11 @@ fn a_page_needs_nothing_from_elsewhere_and_allows_nothing_else() {
         let asset = web.get(&format!("/dashboard/{mark}{version}"));
         assert!(asset.header("content-type").unwrap().starts_with(kind));
         assert!(asset.header("cache-control").unwrap().contains("immutable"));
+        // in the middle of a deploy, a page of the other release asks for what is not here
+        for other in ["", "AAAAAAAAAAAA"] {
+            let asset = web.get(&format!("/dashboard/{mark}{other}"));
+            assert_eq!((asset.status, asset.header("cache-control")), (200, Some("no-store")));
+        }
     }
 }
 

@@ -150,8 +150,12 @@ fn a_button_in_a_row_means_that_row() {
     assert_eq!(told, "The job is deleted.");
     let left = ["retry", "dead"].map(|set| redis.ask::<usize>(&["ZCARD", set]));
     assert_eq!(left, [1, 0]);
-    // it has moved meanwhile: where it is now, it is the only one
-    let told = web.told("/dashboard/jobs/twin", &format!("action=kill&place={dead}"));
+    // a second click means the same one, and not its twin
+    let told = web.told("/dashboard/jobs/twin", &format!("action=delete&place={dead}"));
+    assert!(told.contains("not there any more"), "{told}");
+    assert_eq!(redis.ask::<usize>(&["ZCARD", "retry"]), 1);
+    // without a place it is wherever it is
+    let told = web.told("/dashboard/jobs/twin", "action=kill");
     assert_eq!(told, "The job is dead now.");
     // twice
     web.told("/dashboard/jobs/twin", "action=delete");
@@ -190,5 +194,29 @@ fn a_job_without_an_id_has_no_page_and_can_be_dealt_with_all_the_same() {
         assert!(page.contains(&format!(r#"value="{at}|?""#)), "{page}");
         web.told("/dashboard/dead", &format!("action=delete&job={at}%7C%3F"));
         assert_eq!(redis.ask::<usize>(&["ZCARD", "dead"]), left);
+    }
+}
+
+#[test]
+fn no_number_is_too_large() {
+    let redis = Redis::start();
+    let web = Web::ready(&redis, &[("HIREFIRE_TOKEN", "t")]);
+    let most = u64::MAX.to_string();
+    for identity in ["p:1:a", "p:2:b"] {
+        redis.ask::<()>(&["SADD", "processes", identity]);
+        let numbers = ["busy", &*most, "concurrency", &*most, "rss", "1e300", "beat", "1e300"];
+        redis.ask::<()>(&[&["HSET", identity, "info", "{}"], &numbers[..]].concat());
+    }
+    for what in ["f", "us", "0", "1"] {
+        for class in ["A", "B", "\u{202e}", "\\u{202e}"] {
+            redis.ask::<()>(&["HSET", "roustabout:runs", &format!("{class}|{what}"), &most]);
+        }
+    }
+    redis.ask::<()>(&["HSET", "roustabout:counters", "rescued", &most]);
+    for kind in ["processed", "failed"] {
+        redis.ask::<()>(&["SET", &format!("stat:{kind}"), &most]);
+    }
+    for path in PAGES.into_iter().chain(["/metrics", "/hirefire/t/info"]) {
+        assert_eq!(web.get(path).status, 200, "{path}");
     }
 }

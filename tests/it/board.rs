@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use roustabout::engine::{Client, Payload};
 use serde_json::{Value, json};
 
-use crate::browser::{Browser, http, save};
+use crate::browser::{Browser, FAR, http, save};
 use crate::program::{Program, free_port};
 use crate::support::{Server, client, eventually};
 
@@ -21,9 +21,13 @@ pub struct Site {
 
 impl Site {
     pub async fn open() -> Site {
+        Site::with(&[("QUEUE_LIMITS", "mail:2,hooks:50/s")]).await
+    }
+
+    pub async fn with(vars: &[(&str, &str)]) -> Site {
         let server = Server::start().await;
         let port = free_port().to_string();
-        let vars = [("PORT", port.as_str()), ("QUEUE_LIMITS", "mail:2,hooks:50/s")];
+        let vars = [vars, &[("PORT", port.as_str())]].concat();
         let web = Program::start("web", &server.url(), &vars);
         let url = format!("http://localhost:{port}");
         let site = Site { client: client(&server), http: http(), server, web, url };
@@ -94,6 +98,16 @@ impl Board {
     pub async fn open() -> Option<Board> {
         let browser = Browser::start().await?;
         Some(Board { site: Site::open().await, browser })
+    }
+
+    /// The same over plain HTTP from another machine, as far as a browser can tell, by a login.
+    pub async fn afar(password: &str) -> Option<Board> {
+        let browser = Browser::start().await?;
+        let mut site = Site::with(&[("DASHBOARD_PASSWORD", password)]).await;
+        site.url = site.url.replace("localhost", FAR);
+        let login = site.url("").replace("://", &format!("://:{password}@"));
+        assert_eq!(browser.open(&login).await, 200);
+        Some(Board { site, browser })
     }
 
     /// Opens a page that must be in order, and returns what is to be read on it.

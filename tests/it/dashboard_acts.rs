@@ -176,3 +176,15 @@ async fn processes_are_quieted_and_stopped_and_a_job_is_cancelled() {
     assert_eq!(first.ended().await, Some(0), "{}", first.log());
     assert!(board.page("/processes").await.contains("No worker process is alive"));
 }
+
+#[tokio::test]
+async fn over_plain_http_the_buttons_are_known_for_our_own() {
+    // there, a browser says no more of where a form is from than the page lets it
+    let Some(board) = Board::afar("s3cret").await else { return };
+    board.tell(&["SADD", "queues", "default"]).await;
+    board.page("/queues").await;
+    assert_eq!(board.browser.script("return window.isSecureContext").await, false);
+    let told = board.click("//button[.='Pause']").await;
+    assert!(told.contains("paused"), "{told}");
+    assert_eq!(board.count("SCARD paused").await, 1);
+}

@@ -140,10 +140,12 @@ fn process(
 ) -> Process {
     let text = |value: &Option<Vec<u8>>| String::from_utf8(value.clone()?).ok();
     let number = |value| text(value).and_then(|text| text.parse::<f64>().ok());
+    // of 32 bits, whatever stands there: the sum over all processes has more
+    let count = |number: Option<f64>| number.unwrap_or(0.0) as u32;
     let info = Payload::parse(info.as_deref().unwrap_or_default());
     let info = info.unwrap_or_else(|_| Payload { fields: Vec::new() });
     // newer Sidekiqs write it beside the others, older ones among them
-    let concurrency = number(concurrency).or_else(|| info.get("concurrency")).unwrap_or(0.0);
+    let concurrency = number(concurrency).or_else(|| info.get("concurrency"));
     Process {
         identity: identity.to_owned(),
         ours,
@@ -151,9 +153,9 @@ fn process(
         version: info.get::<String>("version").map(|version| cut(&version).to_owned()),
         quiet: text(quiet).as_deref() == Some("true"),
         queues: queues(&info),
-        concurrency: concurrency as usize,
-        busy: number(busy).unwrap_or(0.0) as usize,
-        rss_kib: number(rss).unwrap_or(0.0) as u64,
+        concurrency: count(concurrency) as usize,
+        busy: count(number(busy)) as usize,
+        rss_kib: count(number(rss)).into(),
         started_at: info.raw("started_at").and_then(moment),
         beat: number(beat).filter(|beat| beat.is_finite()),
         running: Vec::new(),

@@ -2,6 +2,7 @@
 //! minute whether somebody has noted them, and if not, it does: nobody leads, and nobody minds if
 //! it fails.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDateTime};
@@ -114,6 +115,7 @@ async fn look(redis: &Redis) -> RedisResult<Sample> {
     reads.cmd("MGET").arg(keys::stat("processed", None)).arg(keys::stat("failed", None));
     let replies: Vec<RedisResult<Value>> = lenient(redis, &mut reads).await?;
     let [queues, paused, processes] = [0, 1, 2].map(|at| texts_of(&replies[at]));
+    let paused: HashSet<String> = paused.into_iter().collect();
     let (processed, failed): (Option<u64>, Option<u64>) = read(&replies[3]);
     let taken = redis.now();
     let mut sample = Sample { taken: taken as i64, ..Sample::default() };
@@ -137,7 +139,7 @@ async fn look(redis: &Redis) -> RedisResult<Sample> {
             reads.cmd("HGET").arg(identity).arg("busy");
         }
         let replies: Vec<RedisResult<Value>> = lenient(redis, &mut reads).await?;
-        sample.busy += replies.iter().map(read::<u64>).sum::<u64>();
+        sample.busy += replies.iter().map(|busy| u64::from(read::<u32>(busy))).sum::<u64>();
     }
     Ok(sample)
 }

@@ -1,7 +1,7 @@
 //! The queues as they look from outside: what waits in them, whether they are paused or at a
 //! limit, who serves them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use redis::{RedisResult, Value, cmd, pipe};
 
@@ -73,14 +73,34 @@ pub async fn queues(redis: &Redis, known: &Known) -> RedisResult<Queues> {
         look(redis, names, &known.limits, &mut found).await?;
     }
     let Queues { all, processes, .. } = &mut found;
+    let (served_by, running) = (served(processes), running(processes));
     for queue in all {
         queue.paused = paused.contains(&queue.name);
-        let serves = processes.all.iter().filter(|it| it.queues.contains(&queue.name));
-        queue.served_by = serves.count();
-        let running = processes.all.iter().flat_map(|it| &it.running);
-        queue.running = running.filter(|job| job.queue == queue.name).count();
+        queue.served_by = served_by.get(&*queue.name).copied().unwrap_or(0);
+        queue.running = running.get(&*queue.name).copied().unwrap_or(0);
     }
     Ok(found)
+}
+
+/// How many processes take jobs of each queue. In one pass: with many of both, to look through all
+/// processes for each queue holds up the whole of a web process.
+fn served(processes: &Processes) -> HashMap<&str, usize> {
+    let mut served = HashMap::new();
+    for process in &processes.all {
+        // one that names it twice is one
+        let names: HashSet<&str> = process.queues.iter().map(String::as_str).collect();
+        names.into_iter().for_each(|name| *served.entry(name).or_default() += 1);
+    }
+    served
+}
+
+/// How many jobs of each queue run.
+fn running(processes: &Processes) -> HashMap<&str, usize> {
+    let mut running = HashMap::new();
+    for job in processes.all.iter().flat_map(|it| &it.running) {
+        *running.entry(&*job.queue).or_default() += 1;
+    }
+    running
 }
 
 /// The queues that anybody knows of.
@@ -178,5 +198,33 @@ impl Pages {
         self.page = next_page(self.page, jobs.iter().map(Vec::len));
         let place = |at: usize| length.saturating_sub(from + at + 1);
         Ok(jobs.into_iter().enumerate().map(|(at, raw)| (place(at), raw)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fleet::{Process, Running};
+    use super::*;
+
+    #[test]
+    fn who_names_a_queue_twice_serves_it_once() {
+        let process = |queues: &[&str], runs: &[&str]| Process {
+            queues: queues.iter().map(|name| name.to_string()).collect(),
+            running: runs
+                .iter()
+                .map(|queue| Running {
+                    class: "A".into(),
+                    jid: "1".into(),
+                    queue: queue.to_string(),
+                    run_at: 1.0,
+                })
+                .collect(),
+            ..Process::default()
+        };
+        let all = vec![process(&["a", "b", "a"], &["a", "a"]), process(&["a"], &["c"])];
+        let processes = Processes { all, ..Processes::default() };
+        let (served, running) = (served(&processes), running(&processes));
+        assert_eq!((served["a"], served["b"], served.get("c")), (2, 1, None));
+        assert_eq!((running["a"], running["c"], running.get("b")), (2, 1, None));
     }
 }

@@ -12,6 +12,16 @@ fn is_local(peer: &str, pairs: &[(&'static str, &str)]) -> bool {
 }
 
 #[test]
+fn a_proxy_that_says_nothing_of_itself_speaks_an_old_http() {
+    let asks = |version| {
+        let peer = ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let request = Request::builder().version(version).header("host", "127.0.0.1:5006");
+        direct(&request.extension(peer).body(axum::body::Body::empty()).unwrap()).is_ok()
+    };
+    assert!(asks(Version::HTTP_11) && !asks(Version::HTTP_10));
+}
+
+#[test]
 fn a_direct_request_from_this_machine_is_local() {
     for peer in ["127.0.0.1", "127.0.0.2", "::1", "::ffff:127.0.0.1"] {
         for host in [
@@ -39,6 +49,8 @@ fn another_machine_a_proxy_or_another_name_is_not() {
         "x-forwarded-host",
         "x-forwarded-proto",
         "x-forwarded-anything",
+        "x-real-ip",
+        "via",
     ] {
         assert!(!is_local("127.0.0.1", &[("host", "localhost"), (name, "")]), "{name}");
     }
