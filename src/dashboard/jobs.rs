@@ -18,8 +18,8 @@ use super::paging::{PAGE, link, pages, sought};
 use super::seen::Seen;
 use super::told::Told;
 use super::trouble::{Trouble, refused};
-use super::words::{jobs, name, text, when};
-use crate::engine::inspect::{self, Edit, Found, Page, Place, Set, Sort, Want};
+use super::words::{count, jobs, name, text, when};
+use crate::engine::inspect::{self, DEAD_AT_MOST, Edit, Found, Page, Place, Set, Sort, Want};
 use crate::text::plain;
 
 /// Longer, and a platform's router gives a request up (Heroku: 30 s).
@@ -142,6 +142,9 @@ fn buttons(set: Set, page: &Page, search: &str) -> Markup {
             }
             details .sure data-key="all" {
                 summary { (capital(&all)) "…" }
+                @if kind.edits.contains(&Edit::Kill) && page.matching > DEAD_AT_MOST {
+                    p .bad-text { "Dead, " (count(DEAD_AT_MOST as u64)) " of them are kept: the others are gone for good." }
+                }
                 div .row { @for edit in kind.edits {
                     button name="action" value=(format!("{}-all", verb(*edit))) .grave[*edit != Edit::Retry] { (label(*edit, Some(set))) " " (all) }
                 } }

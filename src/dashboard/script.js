@@ -5,6 +5,7 @@
 const EVERY = 3000;
 const SLOWEST = 60000;
 const MINUTES = 5;
+const TWICE = 2000;
 // Workers count with their heartbeats, some seconds apart: a rate is taken over this many.
 const SMOOTH = 15;
 
@@ -138,6 +139,13 @@ document.addEventListener("change", (event) => {
   for (const box of table.querySelectorAll("tbody input[type=checkbox]")) box.checked = event.target.checked;
 });
 
+// A double click is one: a cron line would run twice.
+const sent = new WeakMap();
+document.addEventListener("submit", (event) => {
+  if (event.timeStamp - (sent.get(event.target) ?? -Infinity) < TWICE) return event.preventDefault();
+  sent.set(event.target, event.timeStamp);
+});
+
 for (const scripted of document.querySelectorAll(".scripted, .live")) scripted.hidden = false;
 follow.checked = sessionStorage.getItem("follow") !== "no";
 follow.addEventListener("change", () => sessionStorage.setItem("follow", follow.checked ? "yes" : "no"));
@@ -148,10 +156,10 @@ note();
     const began = performance.now();
     try {
       await refresh();
-      // what takes the server long is not asked for all the time
-      pause = Math.min(Math.max(EVERY, 10 * (performance.now() - began)), SLOWEST);
     } catch {
       if (!document.hidden) say("The web process does not answer. The page shows what was so before.");
     }
+    // what takes the server long, and all the more what it never ends in time, is not asked for all the time
+    pause = Math.min(Math.max(EVERY, 10 * (performance.now() - began)), SLOWEST);
   }
 })();

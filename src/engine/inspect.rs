@@ -40,7 +40,7 @@ pub use pages::{Page, Sort, Want, page};
 pub use picks::{pick, pick_all};
 pub use queue_list::{Known, Queue, Queues, queues};
 pub use search::{Search, find};
-pub use sets::{Listing, Set, list};
+pub use sets::{DEAD_AT_MOST, Listing, Set, list};
 pub use steer::{Cancelled, Paused, cancel, mark_deploy, pause, quiet, remember, resume, stop};
 pub use waiting::waiting;
 pub use whereabouts::{Cursor, Whereabout, Whereabouts, whereabouts};

@@ -77,3 +77,18 @@ fn thousands_of_queues_and_processes_make_no_endless_page() {
     let last = web.get("/dashboard/queues?from=2950").body;
     assert!(last.contains("of 3,0") && last.contains(">first<"), "{last}");
 }
+
+#[test]
+fn whoever_would_kill_more_than_the_dead_set_keeps_is_warned() {
+    let redis = Redis::start();
+    let web = Web::ready(&redis, &[]);
+    let fill = "for n = 1, 10001 do redis.call('ZADD', 'retry', 9000000000 + n, \
+        '{\"class\":\"A\",\"args\":[],\"jid\":\"j' .. n .. '\"}') end";
+    redis.ask::<()>(&["EVAL", fill, "0"]);
+    let warned = |path: &str| web.get(path).body.contains("the others are gone for good");
+    assert!(warned("/dashboard/retries"));
+    assert!(!warned("/dashboard/retries?search=j1000"), "those are few");
+    let told = web.told("/dashboard/retries", "action=kill-all");
+    assert!(told.contains("let 2 jobs go"), "{told}");
+    assert!(!warned("/dashboard/dead"));
+}

@@ -165,3 +165,30 @@ async fn everything_can_be_done_by_the_keyboard() {
     board.page("/retries").await;
     assert!(holds(&board, "!document.querySelector('#follow').checked").await, "it stays off");
 }
+
+#[tokio::test]
+async fn what_never_answers_in_time_is_asked_for_seldom() {
+    let Some(board) = Board::open().await else { return };
+    board.page("").await;
+    // a clock on which each fetch takes 20 s and fails
+    let slow = "window.clock = 0; window.pauses = []; performance.now = () => window.clock; \
+        window.fetch = () => { window.clock += 20000; return Promise.reject(new Error('late')); }; \
+        const wait = window.setTimeout; \
+        window.setTimeout = (done, pause) => { window.pauses.push(pause); return wait(done, pause); }";
+    board.browser.script(slow).await;
+    eventually("it has asked", async || holds(&board, "window.pauses.length > 0").await).await;
+    assert_eq!(board.browser.script("return window.pauses[0]").await, 60_000);
+}
+
+#[tokio::test]
+async fn a_double_click_is_one() {
+    let Some(board) = Board::open().await else { return };
+    board.tell(&["SADD", "queues", "default"]).await;
+    board.page("/queues").await;
+    // nothing is sent: what would be is counted
+    let count = "window.sent = 0; window.addEventListener('submit', (event) => { \
+        if (!event.defaultPrevented) window.sent += 1; event.preventDefault(); }); \
+        const button = document.querySelector('button[value=pause]'); \
+        button.click(); button.click(); return window.sent";
+    assert_eq!(board.browser.script(count).await, 1);
+}

@@ -30,6 +30,9 @@ impl Set {
     }
 }
 
+/// So many jobs are kept in the dead set; who buries more loses others of them.
+pub const DEAD_AT_MOST: usize = keys::DEAD_MAX as usize;
+
 /// The first jobs of a set.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
