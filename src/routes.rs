@@ -17,9 +17,9 @@ use std::time::Duration;
 // what endpoints are made of, whether one here needs it or not
 #[allow(unused_imports)]
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Uri, header};
 use axum::middleware::{from_fn, from_fn_with_state, map_response};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 #[allow(unused_imports)]
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -73,7 +73,7 @@ impl Web {
 
 /// Everything `web` answers.
 pub fn router(web: Web) -> Router {
-    let sample = Router::new()
+    let endpoints = Router::new()
         .merge(sample::endpoints()) // sample
         .layer(from_fn_with_state(web.clone(), guard::guard));
     let operators = Router::new()
@@ -86,13 +86,21 @@ pub fn router(web: Web) -> Router {
         .route("/ready", get(ready))
         .route("/hirefire", get(hirefire::by_header))
         .route("/hirefire/{token}/info", get(hirefire::by_path))
-        .merge(sample)
+        .merge(endpoints)
         .merge(operators)
-        .fallback(async || Error::not_found("there is nothing here"))
+        .fallback(nothing)
         .method_not_allowed_fallback(async || Error::method())
         .layer(map_response(harden))
         .layer(from_fn(trace::request))
         .with_state(web)
+}
+
+async fn nothing(uri: Uri) -> Response {
+    match uri.path() {
+        // an app without a page of its own
+        "/" => Redirect::temporary("/dashboard").into_response(),
+        _ => Error::not_found("there is nothing here").into_response(),
+    }
 }
 
 /// Alive, whatever Redis does: a platform that restarts us because Redis is down would only make it

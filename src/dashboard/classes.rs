@@ -21,21 +21,21 @@ pub(super) async fn show(seen: Seen) -> Response {
                 table .rows {
                     thead { tr {
                         th { "class" } th .number { "runs" } th .number { "failed" } th .number { "mean" }
-                        th .number { "half within" } th .number { "95 % within" } th .number { "together" } th { "run times" }
+                        th .number { "median" } th .number { "p95" } th .number { "total" } th { "run times" }
                     } }
                     tbody { @for class in classes.iter().skip(from).take(PAGE) { (row(class)) } }
                 }
                 (pages(&seen.uri, from, classes.len()))
             }
         }
-        p .faint { "Since the first run, all processes of this program together; run times are of runs that ended well. Over time: Prometheus reads the same from /metrics." }
+        p .faint { "Since the first run, over all processes; run times are of runs that ended well, median and p95 the upper ends of their classes. Over time: Prometheus reads the same from /metrics." }
     };
     seen.page(Section::Classes, "Classes", content)
 }
 
 fn row(class: &Class) -> Markup {
     let took = &class.took;
-    let mean = if took.count > 0 { took.seconds / took.count as f64 } else { 0.0 };
+    let mean = (took.count > 0).then(|| took.seconds / took.count as f64);
     let within = |share: f64| within(took, share).map_or("–".to_owned(), lasting);
     html! {
         tr {
@@ -44,10 +44,10 @@ fn row(class: &Class) -> Markup {
             }
             td .number data-label="runs" { (count(class.succeeded.saturating_add(class.failed))) }
             td .number data-label="failed" .bad-text[class.failed > 0] { (count(class.failed)) }
-            td .number data-label="mean" { (lasting(mean)) }
-            td .number data-label="half within" { (within(0.5)) }
-            td .number data-label="95 % within" { (within(0.95)) }
-            td .number data-label="together" { (lasting(took.seconds)) }
+            td .number data-label="mean" { (mean.map_or("–".to_owned(), lasting)) }
+            td .number data-label="median" { (within(0.5)) }
+            td .number data-label="p95" { (within(0.95)) }
+            td .number data-label="total" { (lasting(took.seconds)) }
             td data-label="run times" { (histogram(took)) }
         }
     }

@@ -26,7 +26,7 @@ pub(super) async fn show(seen: Seen) -> Result<Response, Trouble> {
                 p .empty { "No cron line: they stand in src/jobs/mod.rs." }
             } @else {
                 table .rows {
-                    thead { tr { th { "line" } th { "when" } th { "class" } th { "last" } th { "next" } th { "" } } }
+                    thead { tr { th { "name" } th { "when" } th { "class" } th { "last" } th { "next" } th { "" } } }
                     tbody { @for line in lines.iter().skip(from).take(PAGE) { (row(line, now)) } }
                 }
                 (pages(&seen.uri, from, lines.len()))
@@ -45,14 +45,14 @@ fn row(line: &CronEntry, now: f64) -> Markup {
     };
     html! {
         tr {
-            td data-label="line" {
+            td data-label="name" {
                 (name(&line.name))
                 @if !line.enabled { " " span .state .mild { "switched off" } }
                 @if let Some(description) = &line.description { div .faint { (text(description, 200)) } }
             }
             td data-label="when" { code { (plain(&line.schedule)) } @if let Some(zone) = &line.zone { div .faint { (plain(zone)) } } }
             td data-label="class" { (name(&line.class)) }
-            td data-label="last" { @if let Some(last) = line.last { (when(now, last)) } }
+            td data-label="last" { @match line.last { Some(last) => (when(now, last)), None => "never" } }
             td data-label="next" { @match line.next {
                 Some(next) if line.enabled => (when(now, next)),
                 _ => "–",

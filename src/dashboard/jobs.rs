@@ -131,12 +131,14 @@ async fn show(seen: Seen, set: Set) -> Result<Response, Trouble> {
 fn buttons(set: Set, page: &Page, search: &str) -> Markup {
     let kind = kind(set);
     let all = match search {
+        "" if page.total == 1 => "the 1 job".to_owned(),
         "" => format!("all {}", jobs(page.total)),
+        _ if page.matching == 1 => "1 job that matches".to_owned(),
         _ => format!("{} that match", jobs(page.matching)),
     };
     html! {
         div .row {
-            span .faint { "The ticked ones:" }
+            span .faint { "Selected:" }
             @for edit in kind.edits {
                 button name="action" value=(verb(*edit)) .grave[*edit == Edit::Delete] { (label(*edit, Some(set))) }
             }

@@ -37,7 +37,7 @@ pub(super) async fn show(seen: Seen) -> Result<Response, Trouble> {
             div id="history" data-live { (charts(&bars, range.each())) }
         }
         section .card { h2 { "Redis" } (server(&seen)) }
-        section .card { h2 { "Counted besides" } (counters(&seen.figures)) }
+        section .card { h2 { "Other events" } (counters(&seen.figures)) }
     };
     Ok(seen.page(Section::Overview, "Overview", content))
 }
@@ -155,7 +155,7 @@ fn server(seen: &Seen) -> Markup {
         dl .facts id="server" data-live {
             div { dt { "version" } dd { (or(&server.version)) } }
             div { dt { "memory" } dd { (memory) " " (share("Memory in use", server.used_memory, server.maxmemory)) } }
-            div { dt { "when it is full" } dd { (or(&server.policy)) } }
+            div { dt { "eviction policy" } dd { (or(&server.policy)) } }
             div { dt { "connections" } dd { (clients) " " (share("Connections in use", server.clients, server.maxclients)) } }
             div { dt { "writes to disk" } dd { (or(server.durability)) } }
         }

@@ -26,10 +26,7 @@ pub(super) async fn show(seen: Seen) -> Response {
                 p .empty { "No queue yet: it comes with its first job." }
             } @else {
                 table .rows {
-                    thead { tr {
-                        th { "queue" } th .number { "waiting" } th .number { "the next for" } th .number { "running" }
-                        th { "served by" } th { "limits" } th { "" }
-                    } }
+                    (head())
                     tbody { @for queue in queues.iter().skip(from).take(PAGE) { (row(queue)) } }
                 }
                 (pages(&seen.uri, from, queues.len()))
@@ -37,6 +34,15 @@ pub(super) async fn show(seen: Seen) -> Response {
         }
     };
     seen.page(Section::Queues, "Queues", content)
+}
+
+fn head() -> Markup {
+    html! {
+        thead { tr {
+            th { "queue" } th .number { "waiting" } th .number { "oldest waits" } th .number { "running" }
+            th { "served by" } th { "limits" } th { "" }
+        } }
+    }
 }
 
 fn row(queue: &Queue) -> Markup {
@@ -51,7 +57,7 @@ fn row(queue: &Queue) -> Markup {
                 @if queue.paused { " " span .state .mild { "paused" } }
             }
             td .number data-label="waiting" { (count(queue.size as u64)) }
-            td .number data-label="the next for" { @if let Some(seconds) = queue.latency { (lasting(seconds)) } }
+            td .number data-label="oldest waits" { @if let Some(seconds) = queue.latency { (lasting(seconds)) } }
             td .number data-label="running" { (count(queue.running as u64)) }
             td data-label="served by" {
                 @if queue.served_by == 0 { span .state .bad[queue.size > 0] .mild[queue.size == 0] { "nobody" } }
@@ -79,7 +85,7 @@ fn limits(queue: &Queue) -> Markup {
             div { (used) " of " (most) " starts in " (about(seconds)) }
         }
         @if queue.held > 0 && queue.at_once.is_none() {
-            div { (queue.held) " at once, by a limit that QUEUE_LIMITS here lacks" }
+            div { (queue.held) " at once (a limit of the workers; QUEUE_LIMITS here lacks it)" }
         }
     }
 }
@@ -115,19 +121,19 @@ pub(super) async fn one(Named(queue): Named, seen: Seen) -> Result<Response, Tro
     let content = html! {
         section .card id="queue" data-live {
             @if !known.is_empty() {
-                table .rows { tbody { @for queue in &known { (row(queue)) } } }
+                table .rows { (head()) tbody { @for queue in &known { (row(queue)) } } }
             }
         }
         section .card id="jobs" data-live {
             @if jobs.is_empty() { p .empty { "Nothing waits here." } } @else {
                 table .rows {
-                    thead { tr { th .number { "" } th { "class" } th { "arguments" } th { "waits since" } } }
+                    thead { tr { th .number { "" } th { "class" } th { "arguments" } th { "enqueued" } } }
                     tbody { @for (place, job) in jobs.iter().enumerate() {
                         tr {
                             td .number data-label="place" { (count((from + place + 1) as u64)) }
                             td data-label="class" { (linked(&job.entry)) }
                             td .long data-label="arguments" { (arguments(job.args().as_deref(), &job.entry.jid)) }
-                            td data-label="waits since" { @if let Some(since) = job.entry.enqueued_at { (when(now, since)) } }
+                            td data-label="enqueued" { @if let Some(since) = job.entry.enqueued_at { (when(now, since)) } }
                         }
                     } }
                 }

@@ -116,6 +116,11 @@ impl QueueList {
         resolved
     }
 
+    /// Whether jobs of this queue are taken.
+    pub fn takes(&self, queue: &str) -> bool {
+        self.resolve(&[queue.to_owned()]).iter().any(|resolved| resolved.name == queue)
+    }
+
     /// Whether the order is drawn anew at each fetch.
     pub(crate) fn weighted(&self) -> bool {
         self.weighted

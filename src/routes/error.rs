@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
+use maud::{DOCTYPE, html};
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use serde_json::json;
 
@@ -115,6 +116,16 @@ impl From<EnqueueError> for Error {
             )),
             other => Error::internal(other),
         }
+    }
+}
+
+impl Error {
+    /// The same for somebody who sits before a browser.
+    pub(super) fn page(self) -> Response {
+        let headers: HeaderMap = self.header.into_iter().collect();
+        let title = self.status.canonical_reason().unwrap_or_default();
+        let page = html! { (DOCTYPE) html lang="en" { head { title { (title) } } body { p { (self.reason) "." } } } };
+        (self.status, headers, Html(page.into_string())).into_response()
     }
 }
 

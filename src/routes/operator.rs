@@ -6,7 +6,7 @@
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use subtle::ConstantTimeEq;
@@ -25,16 +25,14 @@ pub struct Login {
 }
 
 /// Lets a request through or answers 401 or 403.
-pub(super) async fn guard(
-    State(web): State<Web>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Error> {
-    if let Err(refusal) = admit(web.login.as_deref(), &request) {
-        body::discard(request).await;
-        return Err(refusal);
-    }
-    Ok(next.run(request).await)
+pub(super) async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response {
+    let Err(refusal) = admit(web.login.as_deref(), &request) else {
+        return next.run(request).await;
+    };
+    let accepted = request.headers().get(header::ACCEPT);
+    let browser = accepted.is_some_and(|kinds| kinds.as_bytes().starts_with(b"text/html"));
+    body::discard(request).await;
+    if browser { refusal.page() } else { refusal.into_response() }
 }
 
 fn admit(login: Option<&Login>, request: &Request) -> Result<(), Error> {

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::support::{Redis, Web, program, run};
+use crate::support::{Process, Redis, Web, program, run, wait_for};
 
 #[test]
 fn help_and_version_answer_and_bad_usage_is_2() {
@@ -86,4 +86,29 @@ fn a_server_that_takes_connections_and_says_nothing_does_not_hold_up_a_boot() {
     redis.signal("STOP");
     let web = Web::start(&redis, &[]);
     assert_eq!((web.get("/health").status, web.get("/ready").status), (200, 503));
+}
+
+#[test]
+fn a_worker_beside_rubys_says_which_queues_it_shares_with_them() {
+    let redis = Redis::start();
+    redis.ask::<()>(&["SADD", "processes", "rails:1:a"]);
+    let info = r#"{"hostname":"rails","queues":["mailers","rust"]}"#;
+    redis.ask::<()>(&["HSET", "rails:1:a", "info", info, "busy", "0"]);
+    for (queues, shared) in [("", "mailers,rust"), ("rust,own", "\"rust\"")] {
+        let log = redis.dir().join("worker.log");
+        let vars = [("QUEUES", queues), ("DYNO", "worker.1"), ("SHUTDOWN_TIMEOUT", "40")];
+        let worker = Process::logging(program("worker", &redis, &vars), &log);
+        let said = wait_for("the warning", || {
+            let said = std::fs::read_to_string(&log).unwrap();
+            said.contains("Ruby's workers serve these queues").then_some(said)
+        });
+        assert!(said.contains(shared) && said.contains("R12"), "{said}");
+        drop(worker);
+    }
+    let log = redis.dir().join("worker.log");
+    let known = || redis.ask::<usize>(&["SCARD", "processes"]);
+    let before = known();
+    let _worker = Process::logging(program("worker", &redis, &[("QUEUES", "own")]), &log);
+    wait_for("it to be known", || (known() > before).then_some(()));
+    assert!(!std::fs::read_to_string(&log).unwrap().contains("Ruby's workers"));
 }

@@ -87,6 +87,8 @@ fn only_whoever_may_gets_in() {
             let answer = web.request("GET", page, &[outside], b"");
             assert_eq!(answer.status, 403, "{page} {outside:?}");
             assert!(answer.error().contains("DASHBOARD_PASSWORD"));
+            let read = web.request("GET", page, &[outside, ("accept", "text/html,*/*")], b"");
+            assert!(read.status == 403 && read.body.contains("<p>without a DASHBOARD_PASSWORD"));
         }
         let refused = closed.get(page);
         assert_eq!(refused.status, 401, "{page}");

@@ -57,7 +57,9 @@ fn a_clone_becomes_an_app_of_ones_own() {
     assert!(fs::read_to_string(&log).unwrap().contains(&format!("{CRATE}::")));
     copied.greets(&Redis::start(), &place.path().join("greeting.log"));
     let web = Web::launch(copied.program("web", &redis));
-    assert_eq!((web.get("/").status, web.get("/imports").status), (404, 404));
+    let first = web.get("/");
+    assert_eq!((first.status, first.header("location")), (307, Some("/dashboard")));
+    assert_eq!(web.get("/imports").status, 404);
 }
 
 /// Does what the documentation says.
