@@ -4,6 +4,7 @@
 //! On a thread and a runtime of its own: what is to be told may be that the worker's runtime is
 //! stuck. And until the process ends: one that stops is no longer ready, but it lives.
 
+use std::future::pending;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -58,8 +60,9 @@ impl Health {
             .route("/live", get(live))
             .route("/ready", get(ready))
             .route("/metrics", get(metrics))
+            .layer(from_fn(routes::caught))
             .with_state(seen.clone());
-        let serve = move || runtime.block_on(async { axum::serve(listener, router).await });
+        let serve = move || runtime.block_on(routes::answer(listener, router, pending()));
         thread::Builder::new().name("health".to_owned()).spawn(serve).map_err(failed)?;
         Ok(Health { thread: Some((handle, seen)) })
     }

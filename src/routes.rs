@@ -2,12 +2,14 @@
 //! worker does the work.
 
 mod body;
+mod connection;
 mod error;
 mod guard;
 mod hirefire;
 mod local;
 mod metrics;
 mod operator;
+mod panics;
 mod sample; // sample
 mod server;
 
@@ -33,6 +35,8 @@ use crate::trace;
 use error::Error;
 
 pub use operator::Login;
+pub(crate) use panics::caught;
+pub(crate) use server::answer;
 pub use server::{GRACE, listen, serve};
 
 /// What the handlers share.
@@ -90,6 +94,7 @@ pub fn router(web: Web) -> Router {
         .merge(operators)
         .fallback(nothing)
         .method_not_allowed_fallback(async || Error::method())
+        .layer(from_fn(caught))
         .layer(map_response(harden))
         .layer(from_fn(trace::request))
         .with_state(web)

@@ -54,7 +54,7 @@ async fn serve_alone(config: &Config) -> Result<(), String> {
     supervision::start(Service::Web(config.port), &lifecycle, routes::GRACE);
     let redis = app.redis.clone();
     tokio::select! {
-        served = serve(config, listener, app, lifecycle) => served,
+        () = serve(config, listener, app, lifecycle) => Ok(()),
         error = unusable(redis) => Err(error.to_string()),
     }
 }
@@ -73,12 +73,10 @@ async fn serve_and_work(config: &Config, watchers: &Watchers) -> Result<Exit, St
         worked
     };
     let serving = async {
-        let served = serve(config, listener, app.clone(), lifecycle.clone()).await;
+        serve(config, listener, app.clone(), lifecycle.clone()).await;
         lifecycle.stop();
-        served
     };
-    let (served, worked) = tokio::join!(serving, working);
-    served.and(worked)
+    tokio::join!(serving, working).1
 }
 
 /// The port first: a platform waits for nothing else.
@@ -89,19 +87,13 @@ async fn open(config: &Config) -> Result<(TcpListener, App), String> {
     Ok((listener, app))
 }
 
-async fn serve(
-    config: &Config,
-    listener: TcpListener,
-    app: App,
-    lifecycle: Lifecycle,
-) -> Result<(), String> {
+async fn serve(config: &Config, listener: TcpListener, app: App, lifecycle: Lifecycle) {
     // A request that comes before it would be refused for nothing, and a platform sends those that
     // it held during the boot as soon as the port is open.
     let _ = tokio::time::timeout(CONNECTING, app.redis.tried()).await;
     let web = Web::new(config, app, lifecycle.clone());
-    let served = routes::serve(listener, routes::router(web), lifecycle).await;
+    routes::serve(listener, routes::router(web), lifecycle).await;
     tracing::info!("stopped serving");
-    served.map_err(|error| error.to_string())
 }
 
 /// Introduces the server once it is there; ends only with one that can never be used.

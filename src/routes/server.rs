@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,9 +10,12 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::serve::ListenerExt;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
+use super::connection;
 use crate::engine::{Lifecycle, Phase};
 
 /// What requests in progress are given after a TERM. A platform kills after 30 s.
@@ -21,6 +25,9 @@ pub const GRACE: Duration = Duration::from_secs(25);
 /// the listener's backlog, when the router in front of us heard of the stop. Closed at once, their
 /// connections would be failed requests.
 const LINGER: Duration = Duration::from_millis(250);
+
+/// After a connection that could not be taken.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// As `bind`; an error is one line that names the setting.
 pub async fn listen(name: &str, port: u16) -> Result<TcpListener, String> {
@@ -41,22 +48,53 @@ async fn bind(port: u16) -> io::Result<TcpListener> {
 }
 
 /// Answers until the process is told to stop, then finishes what it has begun.
-pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) -> io::Result<()> {
-    // Events are small and must not wait for more to send. A socket that refuses is slower, nothing
-    // else.
-    let listener = listener.tap_io(|socket| drop(socket.set_nodelay(true)));
+pub async fn serve(listener: TcpListener, router: Router, lifecycle: Lifecycle) {
     let router = router.layer(from_fn_with_state(lifecycle.clone(), say_farewell));
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let stop = lifecycle.clone();
-    let serving = axum::serve(listener, service).with_graceful_shutdown(async move {
-        stop.stopping().await;
-        tokio::time::sleep(LINGER).await;
-    });
+    let stop = async {
+        lifecycle.stopping().await;
+        sleep(LINGER).await;
+    };
     tokio::select! {
-        served = serving => served,
+        () = answer(listener, router, stop) => {}
         () = overdue(&lifecycle) => {
             tracing::warn!("requests still open {} s after the stop were cut off", GRACE.as_secs());
-            Ok(())
+        }
+    }
+}
+
+/// Answers until then, and what was asked by then.
+pub(crate) async fn answer(listener: TcpListener, router: Router, until: impl Future<Output = ()>) {
+    let (going, stopped) = watch::channel(());
+    let mut connections = JoinSet::new(); // cut off with us
+    let mut until = pin!(until);
+    loop {
+        tokio::select! {
+            () = until.as_mut() => break,
+            Some(_) = connections.join_next() => {}
+            (socket, peer) = accept(&listener) => {
+                let stopped = stopped.clone();
+                connections.spawn(connection::serve(socket, peer, router.clone(), stopped));
+            }
+        }
+    }
+    drop((listener, going));
+    while connections.join_next().await.is_some() {}
+}
+
+/// The next connection. A peer that is gone already is no reason to wait; anything else, such as too
+/// many open files, is, and the listener outlives it.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    loop {
+        match listener.accept().await {
+            Ok(accepted) => return accepted,
+            Err(error) => match error.kind() {
+                ConnectionAborted | ConnectionRefused | ConnectionReset => {}
+                _ => {
+                    tracing::warn!("no connection can be taken: {error}");
+                    sleep(PAUSE).await;
+                }
+            },
         }
     }
 }
@@ -76,5 +114,5 @@ async fn say_farewell(
 
 async fn overdue(lifecycle: &Lifecycle) {
     lifecycle.stopping().await;
-    tokio::time::sleep(GRACE).await;
+    sleep(GRACE).await;
 }

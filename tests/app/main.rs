@@ -11,6 +11,7 @@
 //! | `dashboard_lists` | … searched, sorted, in pages |
 //! | `hirefire` | what an autoscaler is told |
 //! | `stop` | signals |
+//! | `slow` | clients that do not finish what they begin to ask, or are too many |
 //! | `embedded` | `web` with a worker in it |
 //! | `ops` | the files in `ops/`, tried with systemd's checker and with monit |
 //! | `pidfile` | `worker --pidfile` |
@@ -62,6 +63,7 @@ mod project;
 mod readme;
 mod rename;
 mod sample; // sample
+mod slow;
 mod stop;
 mod supervision;
 mod support;

@@ -39,7 +39,7 @@ fn the_signals_of_a_worker_change_nothing() {
 const HEALTH: &[u8] = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 /// Asks on a connection that is to be kept; whether the answer says that it is not.
-fn ask(socket: &mut TcpStream) -> bool {
+pub fn ask(socket: &mut TcpStream) -> bool {
     socket.write_all(HEALTH).unwrap();
     let mut answer = Vec::new();
     while !answer.ends_with(b"}") {
