@@ -1,5 +1,5 @@
-# shellcheck shell=sh
-# What bin/dev, bin/test and bin/demo share; they source it from the root of the repository.
+# shellcheck shell=sh disable=SC2034 # what it sets is for those who source it
+# What the scripts beside it share; they source it from the root of the repository.
 
 say() { printf '==> %s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
@@ -9,6 +9,25 @@ ensure_cargo() {
   # Many a shell that is no login shell lacks rustup's directory.
   has cargo || PATH="$PATH:${CARGO_HOME:-${HOME:-}/.cargo}/bin"
   has cargo || die 'no cargo on the PATH; install the Rust toolchain: https://rustup.rs'
+}
+
+# As the programs read it: what is set goes before .env.
+setting() { # NAME
+  if eval "[ -n \"\${$1+set}\" ]"; then
+    eval "printf '%s' \"\$$1\""
+  elif [ -r .env ]; then
+    sed -n "s/^\(export  *\)\{0,1\}$1 *= *//p" .env | sed -e 's/ #.*//' -e 's/["'\'']//g' -e 1q
+  fi
+}
+
+# Cargo's profile for those who write jobs: seconds for what was edited, where a release takes minutes.
+pick_profile() { # -> profile, programs: where its programs lie
+  profile=${DEV_PROFILE:-dev}
+  case $profile in
+    dev) programs=target/debug ;;
+    release) programs=target/release ;;
+    *) die "DEV_PROFILE=$profile: it is one of dev, release" ;;
+  esac
 }
 
 # ---- processes ---------------------------------------------------------------------------------
@@ -68,10 +87,10 @@ finish() {
 }
 
 # A build is long enough to be interrupted: the shell sees a signal in `wait`, not while a command runs. The Procfile
-# names ./target, wherever this machine's cargo is told to build.
-build() {
-  say 'Building (the first time takes a few minutes)'
-  start cargo build --release --locked --target-dir target
+# names ./target, so that a CARGO_TARGET_DIR does not count here.
+build() { # PROFILE
+  say "Building, profile $1 (the first time takes a few minutes)"
+  start cargo build --profile "$1" --locked --target-dir target
   running=cargo:-$!
   wait "$!"
   status=$?
@@ -174,6 +193,12 @@ start_redis() { # DIR [no] -> redis_pid, redis_port
     grep -q 'Address already in use' "$1/redis.log" || die "Redis did not start, see $1/redis.log"
     redis_port=$((redis_port + 1))
   done
+}
+
+# The one that bin/dev has started, and that may have outlived it.
+find_private_redis() { # -> redis_port, owner: the process id of that bin/dev
+  [ -s tmp/redis/redis.pid ] && [ -r tmp/redis/owner ] && read -r redis_port owner <tmp/redis/owner &&
+    alive "$(cat tmp/redis/redis.pid)" && port_taken "$redis_port"
 }
 
 # ---- what some tests use besides -----------------------------------------------------------------
