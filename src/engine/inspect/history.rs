@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::super::keys;
 use super::super::redis::Redis;
 use super::fleet::{lenient, read};
-use super::queue_list::latency;
+use super::oldest::oldest;
 use super::whereabouts::texts;
 
 /// Processes that start together do not look together.
@@ -122,15 +122,14 @@ async fn look(redis: &Redis) -> RedisResult<Sample> {
     (sample.processed, sample.failed) = (processed.unwrap_or(0), failed.unwrap_or(0));
     for names in queues.chunks(AT_ONCE) {
         let mut reads = pipe();
-        for key in names.iter().map(|name| keys::queue(name)) {
-            reads.cmd("LLEN").arg(&key).cmd("LINDEX").arg(&key).arg(-1);
+        for name in names {
+            reads.cmd("LLEN").arg(keys::queue(name));
         }
         let replies: Vec<RedisResult<Value>> = lenient(redis, &mut reads).await?;
-        for (name, replies) in names.iter().zip(replies.chunks(2)) {
-            sample.enqueued += read::<u64>(&replies[0]);
-            let waits = latency(&read::<Vec<u8>>(&replies[1]), taken);
-            let waits = waits.filter(|_| !paused.contains(name));
-            sample.latency = sample.latency.max(waits.unwrap_or(0.0));
+        sample.enqueued += replies.iter().map(read::<u64>).sum::<u64>();
+        for (name, since) in names.iter().zip(oldest(redis, names).await?) {
+            let since = since.filter(|_| !paused.contains(name));
+            sample.latency = sample.latency.max(since.map_or(0.0, |since| taken - since));
         }
     }
     for identities in processes.chunks(AT_ONCE) {
