@@ -86,17 +86,22 @@ async fn note_apart(redis: &Redis, at: i64) {
     tracing::debug!(why, "the figures of this minute are not noted");
 }
 
-/// Notes the figures of a minute, unless somebody has.
+/// Notes the figures of a minute, unless somebody has. Who is the first leaves a mark before it looks,
+/// an empty value: where that takes too long, no other process of the fleet tries it as well.
 async fn note(redis: &Redis, at: i64) -> RedisResult<()> {
     let (key, field) = (keys::history(&shown(at, DATE)), shown(at, TIME));
     if redis.query(cmd("HEXISTS").arg(&key).arg(&field)).await? {
         return Ok(());
     }
-    let sample = Sample { at, ..look(redis).await? };
-    let mut write = pipe();
-    write.cmd("HSETNX").arg(&key).arg(&field).arg(sample.text());
-    write.cmd("EXPIRE").arg(&key).arg(keys::HISTORY_TTL.as_secs());
-    redis.pipe(&write).await
+    let mut mark = pipe();
+    mark.cmd("HSETNX").arg(&key).arg(&field).arg("");
+    mark.cmd("EXPIRE").arg(&key).arg(keys::HISTORY_TTL.as_secs()).ignore();
+    let (first,): (bool,) = redis.pipe(&mark).await?;
+    if first {
+        let sample = Sample { at, ..look(redis).await? };
+        redis.query::<()>(cmd("HSET").arg(&key).arg(&field).arg(sample.text())).await?;
+    }
+    Ok(())
 }
 
 const DATE: &str = "%Y-%m-%d";
