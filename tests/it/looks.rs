@@ -1,6 +1,6 @@
 //! What runs, what waits, what is due and what was, as a page asks for it, whoever wrote it.
 
-use roustabout::engine::inspect::{self, CronEntry, Place};
+use roustabout::engine::inspect::{self, CronEntry, Known, Place};
 use roustabout::engine::{Enqueued, Payload, Redis, Registry, State, Stop};
 use serde_json::{Value, json};
 
@@ -286,4 +286,35 @@ async fn a_server_that_takes_no_notes_is_left_alone() {
     client(&server).enqueue(Stays { n: 1 }).await.unwrap();
     eventually("jobs run", async || diary.len() == 1).await;
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn since_when_a_queue_waits_whatever_the_server_allows() {
+    let (server, redis) = desk().await;
+    let (now, _): (u64, u64) = server.query("TIME").await;
+    let job = |arg: String| {
+        format!(r#"{{"args":["{arg}",{{"enqueued_at":1.5}}],"enqueued_at":{}}}"#, now - 90)
+    };
+    for (queue, arg) in [("short", "x".to_owned()), ("long", "x".repeat(100_000))] {
+        send(&server, &["SADD", "queues", queue]).await;
+        send(&server, &["LPUSH", &format!("queue:{queue}"), &job(arg)]).await;
+    }
+    send(&server, &["SADD", "queues", "empty", "strange"]).await;
+    send(&server, &["SET", "queue:strange", "x"]).await;
+    let reader = redis.reader();
+    let look = async |expected: Option<f64>, why: &str| {
+        let queues = inspect::queues(&reader, &Known::default()).await.unwrap();
+        let told: Vec<_> = queues.all.iter().map(|it| (&*it.name, it.size)).collect();
+        assert_eq!(told, [("empty", 0), ("long", 1), ("short", 1), ("strange", 0)], "{why}");
+        assert_eq!(queues.strange, 1, "{why}");
+        let waits = |at: usize| queues.all[at].latency.map(|waits| (waits / 60.0).floor());
+        assert_eq!([0, 1, 2, 3].map(waits), [None, expected, expected, None], "{why}");
+    };
+    let () = server.query("CONFIG SET maxmemory 1").await;
+    look(Some(1.0), "a full server").await;
+    let () = server.query("SCRIPT FLUSH").await;
+    let () = server.query("REPLICAOF 127.0.0.1 1").await;
+    look(Some(1.0), "a replica").await;
+    let () = server.query("ACL SETUSER default -@scripting").await;
+    look(None, "no right to scripts").await;
 }
