@@ -35,7 +35,7 @@ pub(super) async fn show(seen: Seen) -> Result<Response, Trouble> {
                     tbody { @for job in &busy.jobs { (row(job, busy.now)) } }
                 }
             }
-            (pages(&seen.uri, from, busy.total))
+            (pages(&seen.uri, from, PAGE, busy.total))
         }
         p .faint { "As of the last heartbeats: a job is listed some seconds after it began. Cancel ends a job with a cursor at its next checkpoint." }
     };

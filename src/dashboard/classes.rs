@@ -25,7 +25,7 @@ pub(super) async fn show(seen: Seen) -> Response {
                     } }
                     tbody { @for class in classes.iter().skip(from).take(PAGE) { (row(class)) } }
                 }
-                (pages(&seen.uri, from, classes.len()))
+                (pages(&seen.uri, from, PAGE, classes.len()))
             }
         }
         p .faint { "Since the first run, over all processes; run times are of runs that ended well, median and p95 the upper ends of their classes. Over time: Prometheus reads the same from /metrics." }

@@ -29,7 +29,7 @@ pub(super) async fn show(seen: Seen) -> Result<Response, Trouble> {
                     thead { tr { th { "name" } th { "when" } th { "class" } th { "last" } th { "next" } th { "" } } }
                     tbody { @for line in lines.iter().skip(from).take(PAGE) { (row(line, now)) } }
                 }
-                (pages(&seen.uri, from, lines.len()))
+                (pages(&seen.uri, from, PAGE, lines.len()))
             }
         }
     };

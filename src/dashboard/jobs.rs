@@ -115,12 +115,12 @@ async fn show(seen: Seen, set: Set) -> Result<Response, Trouble> {
                 p .empty { @match (page.total, page.matching) {
                     (0, _) => (kind.none), (_, 0) => "Nothing matches.", _ => "The list ends before this page.",
                 } }
-                (pages(&seen.uri, want.from, page.matching))
+                (pages(&seen.uri, want.from, page.jobs.len(), page.matching))
             } @else {
                 form method="post" action=(seen.uri) {
                     (buttons(set, &page, &want.search))
                     table .rows { (head(&kind, &seen.uri)) tbody { @for job in &page.jobs { (row(job, set, page.now)) } } }
-                    (pages(&seen.uri, want.from, page.matching))
+                    (pages(&seen.uri, want.from, page.jobs.len(), page.matching))
                 }
             }
         }

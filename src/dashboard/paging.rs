@@ -25,23 +25,25 @@ pub(super) fn link(uri: &Uri, settings: &[(&str, &str)]) -> String {
     format!("{}?{}", uri.path(), coded.finish())
 }
 
-/// Which rows these are, and the way to the others.
-pub(super) fn pages(uri: &Uri, from: usize, total: usize) -> Markup {
+/// Which rows these are, and the way to the others: the next ones begin after those that are shown,
+/// which may be fewer than a page has.
+pub(super) fn pages(uri: &Uri, from: usize, shown: usize, total: usize) -> Markup {
     let to = |from: usize| link(uri, &[("from", &from.to_string())]);
     let last = total.saturating_sub(1) / PAGE * PAGE;
+    let next = from.saturating_add(if shown > 0 { shown } else { PAGE });
     html! {
-        @if total > PAGE || from > 0 {
+        @if next < total || from > 0 {
             nav .pages aria-label="Pages of the list" {
                 @if from > 0 {
                     a href=(link(uri, &[("from", "")])) { "first" }
                     a rel="prev" href=(to(from.saturating_sub(PAGE).min(last))) { "previous" }
                 }
                 span .faint { @if from >= total { "of " (count(total as u64)) } @else {
-                    (count((from + 1) as u64)) " to " (count((from + PAGE).min(total) as u64)) " of " (count(total as u64))
+                    (count((from + 1) as u64)) " to " (count(next.min(total) as u64)) " of " (count(total as u64))
                 } }
-                @if from.saturating_add(PAGE) < total {
-                    a rel="next" href=(to(from + PAGE)) { "next" }
-                    a href=(to(last)) { "last" }
+                @if next < total {
+                    a rel="next" href=(to(next)) { "next" }
+                    a href=(to(last.max(next))) { "last" }
                 }
             }
         }
@@ -60,11 +62,15 @@ mod tests {
             "/dashboard/dead?search=a%26b&sort=class&from=150"
         );
         assert_eq!(link(&uri, &[("from", "")]), "/dashboard/dead?search=a%26b&sort=class");
-        let shown = pages(&uri, 100, 100_000).into_string();
+        let shown = pages(&uri, 100, 50, 100_000).into_string();
         for part in ["101 to 150 of 100,000", "from=50\"", "from=150\"", "from=99950\""] {
             assert!(shown.contains(part), "{part}: {shown}");
         }
-        assert_eq!(pages(&uri, 0, 50).into_string(), "");
-        assert!(pages(&uri, 500, 10).into_string().contains("<span class=\"faint\">of 10</span>"));
+        let short = pages(&uri, 0, 4, 50).into_string();
+        assert!(short.contains("1 to 4 of 50") && short.contains("from=4\""), "{short}");
+        assert_eq!(pages(&uri, 0, 50, 50).into_string(), "");
+        assert!(
+            pages(&uri, 500, 0, 10).into_string().contains("<span class=\"faint\">of 10</span>")
+        );
     }
 }

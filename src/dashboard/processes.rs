@@ -44,7 +44,7 @@ pub(super) async fn show(seen: Seen) -> Response {
                     } }
                     tbody { @for process in processes.iter().skip(from).take(PAGE) { (row(process, now)) } }
                 }
-                (pages(&seen.uri, from, processes.len()))
+                (pages(&seen.uri, from, PAGE, processes.len()))
             }
         }
         p .faint { "Quiet: takes no new job, as after TSTP; a restart ends that. Stop: as after TERM; what does not end in time goes back to its queue, and the platform starts the process again." }

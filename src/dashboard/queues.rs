@@ -29,7 +29,7 @@ pub(super) async fn show(seen: Seen) -> Response {
                     (head())
                     tbody { @for queue in queues.iter().skip(from).take(PAGE) { (row(queue)) } }
                 }
-                (pages(&seen.uri, from, queues.len()))
+                (pages(&seen.uri, from, PAGE, queues.len()))
             }
         }
     };
@@ -138,7 +138,7 @@ pub(super) async fn one(Named(queue): Named, seen: Seen) -> Result<Response, Tro
                     } }
                 }
             }
-            (pages(&seen.uri, from, total))
+            (pages(&seen.uri, from, jobs.len(), total))
         }
     };
     let title = format!("Queue {}", plain(&queue));

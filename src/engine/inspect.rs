@@ -12,6 +12,7 @@ pub(crate) mod history;
 mod holds;
 mod moves;
 mod needle;
+mod oldest;
 mod pages;
 mod picks;
 pub(crate) mod queue_list;

@@ -156,7 +156,8 @@ pub(crate) fn deploy_lock(label: &str) -> String {
     format!("deploylock-{label}")
 }
 
-/// Hash minute (`HH:MM`) of a UTC day -> what the figures were: six numbers.
+/// Hash minute (`HH:MM`) of a UTC day -> what the figures were: six numbers, or nothing as long
+/// as somebody looks.
 pub(crate) fn history(day: &str) -> String {
     format!("roustabout:history:{day}")
 }

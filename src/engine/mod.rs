@@ -19,7 +19,7 @@
 //! | names, time, wire form, plain decisions | `keys` `clock` `readable` `json` `jid` `payload` `head` `ties` `placed` `active_job` `invalid` `signals` `lifecycle` `lookout` `patterns` `queues` `limits` `options` `tls` `server` `slots` `schedule` `scripts` (`lua/`) `metrics` `counters` `sign` `waits` `backtrace` `retry` `failed` `status` `field` `delivery` `inflight` `tracker` `meter` `address` `gauge` `wakes` `serving` `taken` `errors` `enqueue_error` `enqueued` `refusals` `process` `fate` `endings` `rescues` |
 //! | the connection, and the right to take jobs on it | `connection` `connect` `redis` `records` `session` |
 //! | what authors of jobs see | `iteration` `run` `context` `middleware` `job` `batch` `pushing` `recorded` `pushes` `client` `backlog` `buffered` `notice` `cron_line` |
-//! | looking at jobs from outside of them, and steering: `inspect/` | `entry` `fleet` `sets` `found` `needle` `picks` `pages` `waiting` `queue_list` `wanted` `search` `holds` `whereabouts` `busy` `figures` `moves` `edits` `steer` `cron_list` `history` `inspect` |
+//! | looking at jobs from outside of them, and steering: `inspect/` | `entry` `fleet` `sets` `found` `needle` `picks` `pages` `waiting` `oldest` `queue_list` `wanted` `search` `holds` `whereabouts` `busy` `figures` `moves` `edits` `steer` `cron_list` `history` `inspect` |
 //! | what tests of theirs use | `trial` `private_redis` `testing` |
 //! | one verb each | `suspects` `finish` `fetch` `track` `giveback` `watchdog` `heartbeat` `reaper` `poller` `crontab` `cron` |
 //! | one job; all of them; the process | `registry` `outcome` `judge` `processor` `intake` `parts` `idle` `worker` |

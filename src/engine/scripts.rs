@@ -1,7 +1,7 @@
 //! The Lua scripts. Each says in its head what it takes and returns; all of them begin with a
 //! write that a full server lets pass (an expiry or a removal), because a script whose first
 //! write adds something is refused there; but for `cron` and `push`, which enqueue, and `cron_line`,
-//! which can wait. None is sent inside MULTI.
+//! which can wait, and `oldest`, which only reads. None is sent inside MULTI.
 
 use std::sync::LazyLock;
 
@@ -31,6 +31,7 @@ scripts! {
     PUSH = "push";
     TRACK = "track";
     EDIT = "edit";
+    OLDEST = "oldest";
 }
 
 /// The words of a command.

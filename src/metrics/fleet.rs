@@ -9,8 +9,8 @@ use super::{Page, apart};
 use crate::engine::inspect::{self, Figures, Known, Process, Queue, Timed};
 use crate::engine::{Redis, ServerInfo};
 
-/// All questions to Redis together; a scraper gives up after ten seconds.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// All questions to Redis together, for one who asks every few seconds: a scraper gives up after ten.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What Redis tells. Without an answer it is that, and not the page, which fails.
 pub async fn page(redis: &Redis, known: &Known) -> Page {

@@ -8,10 +8,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use subtle::ConstantTimeEq;
+use tokio::time::timeout;
 
 use super::Web;
 use super::error::Error;
 use crate::engine::inspect::{self, Figures};
+use crate::metrics::fleet::PATIENCE;
 
 const RESOURCE: HeaderName = HeaderName::from_static("hirefire-resource");
 
@@ -40,7 +42,8 @@ async fn answer(web: &Web, token: &[u8]) -> Result<Response, Error> {
         return Err(Error::not_found("there is nothing here"));
     }
     web.app.redis.status().map_err(Error::unavailable)?;
-    let figures = inspect::figures(&web.app.redis, &web.known).await?;
+    let figures = timeout(PATIENCE, inspect::figures(&web.app.redis, &web.known)).await;
+    let figures = figures.map_err(|_| Error::later("Redis did not answer in time"))??;
     let headers = [
         (header::CACHE_CONTROL, HeaderValue::from_static("must-revalidate, private, max-age=0")),
         (RESOURCE, HeaderValue::from_static(concat!("Rust-", env!("CARGO_PKG_VERSION")))),

@@ -1,5 +1,5 @@
-//! A hundred thousand dead jobs: pages of them, a search, and all of them deleted, in a process
-//! that never has them all at once.
+//! A hundred thousand dead jobs, or some that are huge: pages of them, a search, and all of them
+//! deleted, in a process that never has them all at once.
 
 use crate::board::Site;
 
@@ -67,4 +67,80 @@ async fn a_hundred_thousand_dead_jobs() {
     let (peak, all) = (peak(site.web.id()), JOBS * 700);
     println!("{} MB more than with one page, for {} MB of jobs", (peak - before) >> 20, all >> 20);
     assert!(peak - before < all / 2, "{before} bytes, then {peak}: all jobs have {all}");
+}
+
+/// Jobs that are huge, and their size.
+const HUGE: usize = 40;
+const SIZE: usize = 5 << 20;
+
+/// Puts them where a command says: `n` is their number.
+async fn pile(site: &Site, put: &str) {
+    let script = format!(
+        "local arg = string.rep('x', ARGV[1]) for n = 1, ARGV[2] do \
+         local job = '{{\"class\":\"Huge\",\"queue\":\"q\",\"args\":[\"' .. arg .. '\"],\"jid\":\"jid' .. n .. '\",\"enqueued_at\":1.5}}' \
+         redis.call({put}, job) end"
+    );
+    site.tell(&["EVAL", &script, "0", &SIZE.to_string(), &HUGE.to_string()]).await;
+}
+
+fn assert_little(site: &Site, before: usize, what: &str) {
+    let more = peak(site.web.id()) - before;
+    println!("{what}: {} MB more, of {} MB in all", more >> 20, (HUGE * SIZE) >> 20);
+    assert!(more < HUGE * SIZE * 9 / 10, "{what}: {} MB more", more >> 20);
+}
+
+/// Goes from page to page; which of the jobs are on one of them, each by the box that ticks it.
+async fn leafed(site: &Site, path: &str) -> Vec<usize> {
+    let (mut met, mut next) = (Vec::new(), Some(path.to_owned()));
+    while let Some(path) = next {
+        let page = site.get(&path).await;
+        let jid = |n: &usize| page.contains(&format!("|jid{n}\""));
+        met.extend((1..=HUGE).filter(jid));
+        let link = page.split_once("rel=\"next\" href=\"/dashboard").map(|(_, link)| link);
+        next = link.and_then(|link| link.split('"').next()).map(|link| link.replace("&amp;", "&"));
+    }
+    met.sort_unstable();
+    met
+}
+
+#[tokio::test]
+async fn pages_of_huge_jobs_are_shorter() {
+    let site = Site::open().await;
+    site.get("/dead").await;
+    let before = peak(site.web.id());
+    pile(&site, "'ZADD', 'dead', n").await;
+    let all: Vec<usize> = (1..=HUGE).collect();
+    assert_eq!(leafed(&site, "/dead").await, all);
+    assert_little(&site, before, "by time");
+    for path in ["/dead?sort=class", "/dead?search=huge"] {
+        let page = site.get(path).await;
+        assert!(page.contains("1 to 7 of 40") && page.contains("from=7\""), "{page}");
+        assert_little(&site, before, path);
+    }
+    let told = form(&site, "/dead?search=huge", "action=retry-all").await;
+    assert!(told.contains("40 jobs"), "{told}");
+    assert_little(&site, before, "retried");
+    let page = site.get("/queues/q").await;
+    assert!(page.contains("of 40") && page.contains("rel=\"next\""), "{page}");
+    assert_little(&site, before, "in a queue");
+}
+
+#[tokio::test]
+async fn whatever_waits_first_in_the_queues() {
+    let site = Site::open().await;
+    site.get("/queues").await;
+    let before = peak(site.web.id());
+    pile(&site, "'LPUSH', 'queue:q' .. n").await;
+    site.tell(&[
+        "EVAL",
+        "for n = 1, ARGV[1] do redis.call('SADD', 'queues', 'q' .. n) end",
+        "0",
+        "40",
+    ])
+    .await;
+    let page = site.get("/queues").await;
+    let cells = |cell: &str| page.matches(&format!("data-label=\"{cell}")).count();
+    assert_eq!(cells("waiting\">1<"), HUGE, "{page}");
+    assert_eq!(cells("the next for\"></td>"), cells("waiting\">0<"), "{page}");
+    assert_little(&site, before, "in all queues");
 }

@@ -82,6 +82,7 @@ const GROUND_UP: &[&str] = &[
     "picks",
     "pages",
     "waiting",
+    "oldest",
     "queue_list",
     "wanted",
     "search",

@@ -1,6 +1,6 @@
 //! What runs, what waits, what is due and what was, as a page asks for it, whoever wrote it.
 
-use roustabout::engine::inspect::{self, CronEntry, Place};
+use roustabout::engine::inspect::{self, CronEntry, Known, Place};
 use roustabout::engine::{Enqueued, Payload, Redis, Registry, State, Stop};
 use serde_json::{Value, json};
 
@@ -184,6 +184,7 @@ async fn each_minute_is_noted_once() {
     let options =
         || roustabout::engine::WorkerOptions { queues: "other".parse().unwrap(), ..brisk() };
     let start = || Running::start(options(), server.redis(), Registry::new(Diary::default()));
+    let () = server.query("CONFIG SET slowlog-log-slower-than 0 slowlog-max-len 100000").await;
     let workers = [start(), start(), start()];
     eventually("it is noted", async || !inspect::history(&redis, 5).await.unwrap().is_empty())
         .await;
@@ -203,9 +204,19 @@ async fn each_minute_is_noted_once() {
     let mut minutes: Vec<i64> = all.iter().map(|sample| sample.at).collect();
     minutes.dedup();
     assert_eq!(minutes.len(), all.len());
-    let looked: String = server.query("INFO commandstats").await;
-    assert!(looked.contains("cmdstat_hsetnx"), "{looked}");
+    // who looks has said so before
+    let log: Logged = server.query("SLOWLOG GET -1").await;
+    let looks = |words: &[String]| words[0] == "MGET" && words[1] == "stat:processed";
+    let sought = log.iter().rev().filter_map(|(_, _, _, words, _, _)| match &*words[0] {
+        "HSETNX" => Some("mark"),
+        _ => Some("look").filter(|_| looks(words)),
+    });
+    let sought: Vec<&str> = sought.collect();
+    assert_eq!((sought[0], sought.contains(&"look")), ("mark", true), "{sought:?}");
 }
+
+/// Number, time, duration, words, and whose, of commands that the server ran, the last one first.
+type Logged = Vec<(u64, u64, u64, Vec<String>, String, String)>;
 
 #[tokio::test]
 async fn who_finds_a_minute_noted_leaves_it() {
@@ -275,4 +286,35 @@ async fn a_server_that_takes_no_notes_is_left_alone() {
     client(&server).enqueue(Stays { n: 1 }).await.unwrap();
     eventually("jobs run", async || diary.len() == 1).await;
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn since_when_a_queue_waits_whatever_the_server_allows() {
+    let (server, redis) = desk().await;
+    let (now, _): (u64, u64) = server.query("TIME").await;
+    let job = |arg: String| {
+        format!(r#"{{"args":["{arg}",{{"enqueued_at":1.5}}],"enqueued_at":{}}}"#, now - 90)
+    };
+    for (queue, arg) in [("short", "x".to_owned()), ("long", "x".repeat(100_000))] {
+        send(&server, &["SADD", "queues", queue]).await;
+        send(&server, &["LPUSH", &format!("queue:{queue}"), &job(arg)]).await;
+    }
+    send(&server, &["SADD", "queues", "empty", "strange"]).await;
+    send(&server, &["SET", "queue:strange", "x"]).await;
+    let reader = redis.reader();
+    let look = async |expected: Option<f64>, why: &str| {
+        let queues = inspect::queues(&reader, &Known::default()).await.unwrap();
+        let told: Vec<_> = queues.all.iter().map(|it| (&*it.name, it.size)).collect();
+        assert_eq!(told, [("empty", 0), ("long", 1), ("short", 1), ("strange", 0)], "{why}");
+        assert_eq!(queues.strange, 1, "{why}");
+        let waits = |at: usize| queues.all[at].latency.map(|waits| (waits / 60.0).floor());
+        assert_eq!([0, 1, 2, 3].map(waits), [None, expected, expected, None], "{why}");
+    };
+    let () = server.query("CONFIG SET maxmemory 1").await;
+    look(Some(1.0), "a full server").await;
+    let () = server.query("SCRIPT FLUSH").await;
+    let () = server.query("REPLICAOF 127.0.0.1 1").await;
+    look(Some(1.0), "a replica").await;
+    let () = server.query("ACL SETUSER default -@scripting").await;
+    look(None, "no right to scripts").await;
 }

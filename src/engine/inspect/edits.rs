@@ -73,7 +73,7 @@ pub async fn edit_all(
         if page.is_empty() && late() {
             return Ok(all.stopped(all_in_all));
         }
-        for slice in page.chunks(SLICE) {
+        for slice in slices(&page) {
             if late() {
                 return Ok(all.stopped(all_in_all));
             }
@@ -95,14 +95,20 @@ pub async fn edit_each(redis: &Redis, edit: Edit, jobs: Vec<Found>) -> RedisResu
         }
     }
     for (key, (set, jobs)) in sources {
-        let mut rest = &jobs[..];
-        while !rest.is_empty() {
-            let (slice, later) = rest.split_at(slice(rest));
+        for slice in slices(&jobs) {
             all.carry_out(redis, edit, (&key, set), slice).await?;
-            rest = later;
         }
     }
     Ok(all)
+}
+
+/// What goes into one script, and into the next.
+fn slices(mut rest: &[Vec<u8>]) -> impl Iterator<Item = &[Vec<u8>]> {
+    std::iter::from_fn(move || {
+        let (slice, later) = rest.split_at(slice(rest).min(rest.len()));
+        rest = later;
+        Some(slice).filter(|slice| !slice.is_empty())
+    })
 }
 
 /// How many of these go into one script.
@@ -221,5 +227,9 @@ mod tests {
         assert_eq!(slice(&jobs(500, 1_000)), SLICE);
         assert_eq!(slice(&jobs(500, 1 << 20)), 4);
         assert_eq!(slice(&jobs(2, 8 << 20)), 1);
+        let sizes = |jobs: &[Vec<u8>]| slices(jobs).map(<[_]>::len).collect::<Vec<_>>();
+        assert_eq!(sizes(&jobs(6, 1 << 20)), [4, 2]);
+        assert_eq!(sizes(&jobs(2, 8 << 20)), [1, 1]);
+        assert!(sizes(&[]).is_empty());
     }
 }

@@ -53,6 +53,13 @@ pub struct Found {
 
 /// So many tags are told.
 const TAGS: usize = 50;
+/// Bytes of the jobs that are shown together, about.
+const SHOWN: usize = 32 << 20;
+
+/// Whether these are enough for one page, by their bytes: all are in memory at once.
+pub(crate) fn enough(jobs: &[Found]) -> bool {
+    jobs.iter().map(|found| found.raw.len()).sum::<usize>() >= SHOWN
+}
 
 impl Found {
     pub(crate) fn at(place: Place, raw: Vec<u8>) -> Found {

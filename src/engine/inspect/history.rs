@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::super::keys;
 use super::super::redis::Redis;
 use super::fleet::{lenient, read};
-use super::queue_list::latency;
+use super::oldest::oldest;
 use super::whereabouts::texts;
 
 /// Processes that start together do not look together.
@@ -86,17 +86,22 @@ async fn note_apart(redis: &Redis, at: i64) {
     tracing::debug!(why, "the figures of this minute are not noted");
 }
 
-/// Notes the figures of a minute, unless somebody has.
+/// Notes the figures of a minute, unless somebody has. Who is the first leaves a mark before it looks,
+/// an empty value: where that takes too long, no other process of the fleet tries it as well.
 async fn note(redis: &Redis, at: i64) -> RedisResult<()> {
     let (key, field) = (keys::history(&shown(at, DATE)), shown(at, TIME));
     if redis.query(cmd("HEXISTS").arg(&key).arg(&field)).await? {
         return Ok(());
     }
-    let sample = Sample { at, ..look(redis).await? };
-    let mut write = pipe();
-    write.cmd("HSETNX").arg(&key).arg(&field).arg(sample.text());
-    write.cmd("EXPIRE").arg(&key).arg(keys::HISTORY_TTL.as_secs());
-    redis.pipe(&write).await
+    let mut mark = pipe();
+    mark.cmd("HSETNX").arg(&key).arg(&field).arg("");
+    mark.cmd("EXPIRE").arg(&key).arg(keys::HISTORY_TTL.as_secs()).ignore();
+    let (first,): (bool,) = redis.pipe(&mark).await?;
+    if first {
+        let sample = Sample { at, ..look(redis).await? };
+        redis.query::<()>(cmd("HSET").arg(&key).arg(&field).arg(sample.text())).await?;
+    }
+    Ok(())
 }
 
 const DATE: &str = "%Y-%m-%d";
@@ -122,15 +127,14 @@ async fn look(redis: &Redis) -> RedisResult<Sample> {
     (sample.processed, sample.failed) = (processed.unwrap_or(0), failed.unwrap_or(0));
     for names in queues.chunks(AT_ONCE) {
         let mut reads = pipe();
-        for key in names.iter().map(|name| keys::queue(name)) {
-            reads.cmd("LLEN").arg(&key).cmd("LINDEX").arg(&key).arg(-1);
+        for name in names {
+            reads.cmd("LLEN").arg(keys::queue(name));
         }
         let replies: Vec<RedisResult<Value>> = lenient(redis, &mut reads).await?;
-        for (name, replies) in names.iter().zip(replies.chunks(2)) {
-            sample.enqueued += read::<u64>(&replies[0]);
-            let waits = latency(&read::<Vec<u8>>(&replies[1]), taken);
-            let waits = waits.filter(|_| !paused.contains(name));
-            sample.latency = sample.latency.max(waits.unwrap_or(0.0));
+        sample.enqueued += replies.iter().map(read::<u64>).sum::<u64>();
+        for (name, since) in names.iter().zip(oldest(redis, names).await?) {
+            let since = since.filter(|_| !paused.contains(name));
+            sample.latency = sample.latency.max(since.map_or(0.0, |since| taken - since));
         }
     }
     for identities in processes.chunks(AT_ONCE) {

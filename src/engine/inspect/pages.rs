@@ -8,7 +8,7 @@ use redis::{RedisResult, Value, cmd, pipe};
 use super::super::redis::Redis;
 use super::entry::Entry;
 use super::fleet::{lenient, read};
-use super::found::{Found, Place};
+use super::found::{Found, Place, enough};
 use super::needle::Needle;
 use super::picks::at_times;
 use super::sets::{FIRST_PAGE, Members, Set, Walk, next_page, there};
@@ -60,7 +60,8 @@ pub struct Page {
     pub total: usize,
     /// How many of them match.
     pub matching: usize,
-    /// Those of this page.
+    /// Those of this page: fewer than were asked for where they are large (some 32 MiB in all, or a
+    /// single one). What comes next is after these.
     pub jobs: Vec<Found>,
     /// There are too many to sort them as was asked for: they are by time.
     pub unsorted: bool,
@@ -91,7 +92,7 @@ pub async fn page(redis: &Redis, set: Set, want: &Want) -> RedisResult<Page> {
         page.jobs = by_rank(redis, set, want, last_first, &mut page.strange).await?;
         return Ok(page);
     }
-    let mut hits = Hits::new(want, last_first);
+    let mut hits = Hits::new(want, last_first, total);
     let mut walk = Walk::through(set, needle.as_ref().and_then(Needle::pattern));
     while let Some(members) = there(walk.next(redis).await, &mut page.strange)? {
         let fits = |raw: &[u8]| needle.as_ref().is_none_or(|needle| needle.is_in(raw));
@@ -99,12 +100,24 @@ pub async fn page(redis: &Redis, set: Set, want: &Want) -> RedisResult<Page> {
     }
     page.matching = hits.count;
     page.unsorted = hits.unsorted;
-    let chosen = hits.chosen(want);
-    let wanted = chosen.iter().map(|hit| (hit.at, hit.print));
-    page.jobs = at_times(redis, set, wanted, print).await?;
-    let place = |found: &Found| chosen.iter().position(|hit| hit.print == print(&found.raw));
-    page.jobs.sort_by_cached_key(place);
+    page.jobs = by_print(redis, set, &hits.chosen(want)).await?;
     Ok(page)
+}
+
+/// Those of the page, in this order.
+async fn by_print(redis: &Redis, set: Set, chosen: &[Hit]) -> RedisResult<Vec<Found>> {
+    let (mut jobs, mut rest, mut step) = (Vec::new(), chosen, FIRST_PAGE);
+    while !rest.is_empty() && !enough(&jobs) {
+        let (some, later) = rest.split_at(step.min(rest.len()));
+        let wanted = some.iter().map(|hit| (hit.at, hit.print));
+        let mut found = at_times(redis, set, wanted, print).await?;
+        let place = |found: &Found| some.iter().position(|hit| hit.print == print(&found.raw));
+        found.sort_by_cached_key(place);
+        step = next_page(step, found.iter().map(|found| found.raw.len()));
+        jobs.extend(found);
+        rest = later;
+    }
+    Ok(jobs)
 }
 
 /// Those of the page, in the order that Redis has.
@@ -116,7 +129,7 @@ async fn by_rank(
     strange: &mut usize,
 ) -> RedisResult<Vec<Found>> {
     let (mut jobs, mut page) = (Vec::new(), FIRST_PAGE);
-    while jobs.len() < want.count {
+    while jobs.len() < want.count && !enough(&jobs) {
         let from = want.from.saturating_add(jobs.len());
         let to = from.saturating_add(page.min(want.count - jobs.len()) - 1);
         let mut range = cmd("ZRANGE");
@@ -157,8 +170,10 @@ struct Hits {
 }
 
 impl Hits {
-    fn new(want: &Want, last_first: bool) -> Hits {
-        let needed = want.from.saturating_add(want.count);
+    /// Of a page that begins behind the last job nothing is needed.
+    fn new(want: &Want, last_first: bool, total: usize) -> Hits {
+        let end = want.from.saturating_add(want.count).min(total);
+        let needed = if want.from < total { end } else { 0 };
         let (kept, count, unsorted) = (Vec::new(), 0, false);
         Hits { sort: want.sort, last_first, kept, needed, count, unsorted }
     }
@@ -226,7 +241,7 @@ mod tests {
 
     fn chosen(set: Set, sort: Sort, from: usize, jobs: &[(&str, f64)]) -> Vec<f64> {
         let want = Want { sort, from, count: 2, ..Want::default() };
-        let mut hits = Hits::new(&want, set == Set::Dead);
+        let mut hits = Hits::new(&want, set == Set::Dead, jobs.len());
         jobs.iter().for_each(|(raw, at)| hits.add(raw.as_bytes(), *at));
         hits.chosen(&want).iter().map(|hit| hit.at).collect()
     }
@@ -249,17 +264,20 @@ mod tests {
     #[test]
     fn only_what_a_page_needs_is_kept() {
         let want = Want { from: 3, count: 2, ..Want::default() };
-        let mut hits = Hits::new(&want, false);
+        let mut hits = Hits::new(&want, false, 100_000);
         for n in 0..100_000 {
             hits.add(format!("{n}").as_bytes(), f64::from((n * 7_919) % 100_000));
         }
         assert!(hits.kept.len() <= SORTED + 1 && hits.count == 100_000);
         let chosen = hits.chosen(&want);
         assert_eq!(chosen.iter().map(|hit| hit.at).collect::<Vec<_>>(), [3.0, 4.0]);
-        let mut hits = Hits::new(&Want { sort: Sort::Class, ..want }, false);
+        let mut hits = Hits::new(&Want { sort: Sort::Class, ..want.clone() }, false, SORTED + 1);
         for n in 0..=SORTED {
             hits.add(format!("{n}").as_bytes(), n as f64);
         }
         assert!(hits.unsorted && hits.kept.iter().all(|hit| hit.column.is_empty()));
+        let mut hits = Hits::new(&Want { from: usize::MAX, ..want }, false, 100_000);
+        (0..100_000).for_each(|n: u32| hits.add(&n.to_le_bytes(), f64::from(n)));
+        assert!(hits.kept.len() <= SORTED && hits.count == 100_000, "{}", hits.kept.len());
     }
 }

@@ -8,8 +8,8 @@ use redis::{RedisResult, Value, cmd, pipe};
 use super::super::keys;
 use super::super::limits::{Limit, QueueLimits};
 use super::super::redis::Redis;
-use super::entry::Entry;
 use super::fleet::{Processes, lenient, processes, read};
+use super::oldest::oldest;
 use super::sets::{FIRST_PAGE, next_page, there};
 
 /// What an asker knows from its settings, and Redis does not tell.
@@ -57,7 +57,7 @@ pub struct Queue {
     pub starts: Option<(u32, f64, u32)>,
 }
 
-/// Queues asked about in one write: the next job of each comes along, of whatever size.
+/// Queues asked about in one write.
 const AT_ONCE: usize = 50;
 
 /// The queues.
@@ -136,36 +136,29 @@ async fn look(
 ) -> RedisResult<()> {
     let mut reads = pipe();
     for name in names {
-        let key = keys::queue(name);
-        reads.cmd("LLEN").arg(&key).cmd("LINDEX").arg(&key).arg(-1);
+        reads.cmd("LLEN").arg(keys::queue(name));
         let starts = limits.of(name).and_then(|limit| Some(limit.starts?.key(name)));
         let starts = starts.unwrap_or_else(|| keys::PROBE.to_owned()); // never there
         reads.cmd("SCARD").arg(keys::running(name)).cmd("HGETALL").arg(starts);
     }
     let replies: Vec<RedisResult<Value>> = lenient(redis, &mut reads).await?;
-    for (name, replies) in names.iter().zip(replies.chunks(4)) {
+    let since = oldest(redis, names).await?;
+    for ((name, since), replies) in names.iter().zip(since).zip(replies.chunks(3)) {
         let mut queue = Queue { name: name.clone(), ..Queue::default() };
-        let strange = replies[..2].iter().filter(|reply| reply.is_err()).count().min(1);
-        found.strange += strange;
+        found.strange += usize::from(replies[0].is_err());
         queue.size = read(&replies[0]);
-        let next: Vec<u8> = read(&replies[1]);
-        queue.latency = latency(&next, found.now);
-        queue.held = read(&replies[2]);
+        queue.latency = since.map(|since| (found.now - since).max(0.0));
+        queue.held = read(&replies[1]);
         if let Some(Limit { running, starts }) = limits.of(name) {
             queue.at_once = running;
             queue.starts = starts.map(|rate| {
-                let counts: BTreeMap<String, u32> = read(&replies[3]);
+                let counts: BTreeMap<String, u32> = read(&replies[2]);
                 (rate.most, rate.span(), rate.used(&counts, found.now))
             });
         }
         found.all.push(queue);
     }
     Ok(())
-}
-
-/// For how long the next job of a queue has waited, in seconds, if it says since when.
-pub(crate) fn latency(next: &[u8], now: f64) -> Option<f64> {
-    Entry::of(next).enqueued_at.map(|since| (now - since).max(0.0))
 }
 
 /// A way through all of a queue, newest first, page by page. Taking jobs from the other end moves

@@ -52,11 +52,13 @@ pub(crate) type Members = Vec<(Vec<u8>, f64)>;
 const PAGE: usize = 1_000;
 const PAGE_BYTES: usize = 4 << 20;
 /// … and at first, while their size is not known.
-pub(crate) const FIRST_PAGE: usize = 50;
+pub(crate) const FIRST_PAGE: usize = 4;
 
 /// A server that looks for a pattern serves nobody else meanwhile: about 20 ms for a page of small
-/// jobs. One that takes longer is asked for less.
+/// jobs. One that takes longer is asked for less …
 const SLOW: Duration = Duration::from_millis(100);
+/// … but not for less than this: it may be far away, and not slow.
+const SLOWEST_PAGE: usize = 50;
 
 /// How many to ask for next, after a page of these.
 pub(crate) fn next_page(page: usize, sizes: impl Iterator<Item = usize>) -> usize {
@@ -113,10 +115,11 @@ impl Walk {
         let began = Instant::now();
         let (next, members): (u64, Members) = redis.query(&scan).await?;
         self.cursor = Some(next).filter(|next| *next != 0);
+        let fit = next_page(self.page, members.iter().map(|(raw, _)| raw.len()));
         // of what does not match, only the time tells the size
         self.page = match self.pattern.is_some() && began.elapsed() > SLOW {
-            true => (self.page / 4).max(FIRST_PAGE),
-            false => next_page(self.page, members.iter().map(|(raw, _)| raw.len())),
+            true => (self.page / 4).max(SLOWEST_PAGE).min(fit),
+            false => fit,
         };
         Ok(Some(members))
     }

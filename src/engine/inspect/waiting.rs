@@ -4,11 +4,12 @@ use redis::{RedisResult, pipe};
 
 use super::super::keys;
 use super::super::redis::Redis;
-use super::found::{Found, Place};
+use super::found::{Found, Place, enough};
 use super::sets::{FIRST_PAGE, next_page, there};
 
 /// How many jobs wait in a queue, and some of them: the next to run first, so many passed over, so
-/// many at most. What is taken meanwhile moves the others along.
+/// many at most, and fewer where they are large (some 32 MiB in all, or a single one). What is taken
+/// meanwhile moves the others along.
 pub async fn waiting(
     redis: &Redis,
     queue: &str,
@@ -32,7 +33,7 @@ pub async fn waiting(
         let place = |ahead| Place::Queue { name: queue.to_owned(), ahead };
         let found = members.into_iter().rev().enumerate();
         jobs.extend(found.map(|(at, raw)| Found::at(place(ahead + at), raw)));
-        if all || jobs.len() >= count {
+        if all || jobs.len() >= count || enough(&jobs) {
             jobs.truncate(count);
             return Ok((total, jobs));
         }
