@@ -18,14 +18,15 @@ use std::time::Duration;
 
 // what endpoints are made of, whether one here needs it or not
 #[allow(unused_imports)]
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderValue, Uri, header};
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Redirect, Response};
 #[allow(unused_imports)]
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::json;
+use tokio::time::{Instant, timeout_at};
 
 use crate::app::App;
 use crate::config::Config;
@@ -38,6 +39,9 @@ pub use operator::Login;
 pub(crate) use panics::caught;
 pub(crate) use server::answer;
 pub use server::{GRACE, listen, serve};
+
+/// How long the first requests wait for the first connection to Redis.
+const CONNECTING: Duration = Duration::from_secs(2);
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -54,6 +58,8 @@ pub struct Web {
     pub known: Arc<crate::engine::inspect::Known>,
     /// What HireFire sends, if it may ask.
     pub hirefire_token: Option<Arc<str>>,
+    /// Until then requests wait for the first attempt to reach Redis.
+    connecting: Instant,
 }
 
 impl Web {
@@ -67,6 +73,7 @@ impl Web {
             api_token: config.api_token.as_deref().map(Into::into),
             login: config.login.clone().map(Into::into),
             hirefire_token: config.hirefire_token.as_deref().map(Into::into),
+            connecting: Instant::now() + CONNECTING,
         }
     }
 
@@ -84,14 +91,17 @@ pub fn router(web: Web) -> Router {
         .route("/metrics", get(metrics::metrics))
         .merge(dashboard::router(web.desk()))
         .route_layer(from_fn_with_state(web.clone(), operator::guard));
-    Router::new()
-        .merge(sample::page()) // sample
-        .route("/health", get(health))
+    let with_redis = Router::new()
         .route("/ready", get(ready))
         .route("/hirefire", get(hirefire::by_header))
         .route("/hirefire/{token}/info", get(hirefire::by_path))
         .merge(endpoints)
         .merge(operators)
+        .route_layer(from_fn_with_state(web.clone(), tried));
+    Router::new()
+        .merge(sample::page()) // sample
+        .route("/health", get(health))
+        .merge(with_redis)
         .fallback(nothing)
         .method_not_allowed_fallback(async || Error::method())
         .layer(from_fn(caught))
@@ -123,6 +133,13 @@ async fn ready(State(web): State<Web>) -> Result<impl IntoResponse, Error> {
         Err(_) => return Err(Error::unavailable("no answer within 2 s".into())),
     }
     Ok(Json(json!({ "status": "ready" })))
+}
+
+/// A request that came before the first attempt to reach Redis is over would be refused for nothing,
+/// and a platform sends those that it held during the boot as soon as the port is open.
+async fn tried(State(web): State<Web>, request: Request, next: Next) -> Response {
+    let _ = timeout_at(web.connecting, web.app.redis.tried()).await;
+    next.run(request).await
 }
 
 /// Headers every answer gets; the page brings a policy of its own.

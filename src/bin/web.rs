@@ -2,7 +2,6 @@
 //! plan with a single process, in here.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use roustabout::app::App;
 use roustabout::boot;
@@ -17,9 +16,6 @@ use tokio::net::TcpListener;
 #[derive(clap::Parser)]
 #[command(name = "web", version, after_help = SETTINGS)]
 struct Arguments {}
-
-/// How long the first requests wait for the first connection to Redis.
-const CONNECTING: Duration = Duration::from_secs(2);
 
 const SETTINGS: &str = "\
 Everything is configured by environment variables, or a .env file in the working directory:
@@ -88,9 +84,6 @@ async fn open(config: &Config) -> Result<(TcpListener, App), String> {
 }
 
 async fn serve(config: &Config, listener: TcpListener, app: App, lifecycle: Lifecycle) {
-    // A request that comes before it would be refused for nothing, and a platform sends those that
-    // it held during the boot as soon as the port is open.
-    let _ = tokio::time::timeout(CONNECTING, app.redis.tried()).await;
     let web = Web::new(config, app, lifecycle.clone());
     routes::serve(listener, routes::router(web), lifecycle).await;
     tracing::info!("stopped serving");
