@@ -29,6 +29,7 @@
 //! | `image` | `Dockerfile`, `heroku.yml`, `project.toml`, `.slugignore` |
 //! | `sample` | all that tries them by way of the sample | // sample
 //! | `rename` | `bin/rename`: a name of your own |
+//! | `scripts` | `bin/jobs` and `bin/dev` before they build |
 //! | `project` | what GitHub reads, and what CONTRIBUTING.md says of tests |
 //! | `deploy` | what `docs/deploy.md` names is there |
 //! | `readme` | the README's first job, done as it says |
@@ -63,7 +64,11 @@ mod project;
 mod readme;
 mod rename;
 mod sample; // sample
+<<<<<<< HEAD
 mod slow;
+=======
+mod scripts;
+>>>>>>> sh
 mod stop;
 mod supervision;
 mod support;

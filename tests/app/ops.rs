@@ -167,3 +167,19 @@ fn monit_starts_stops_and_brings_back_a_worker() {
     assert_eq!(log.matches("stopped aborted=0").count(), 2, "{log}");
     assert_eq!(monit.log().matches("start:").count(), 3, "{}", monit.log());
 }
+
+#[test]
+fn a_deploy_unpacks_the_programs_that_were_built_for_it() {
+    let page = committed("README.md");
+    let line = |part: &str| page.lines().find(|line| line.contains(part)).unwrap_or_default();
+    let archive = |line: &str| {
+        line.split_whitespace().find(|word| word.ends_with(".tar.gz")).map(str::to_owned)
+    };
+    let build = line("tar -czf");
+    assert!(build.starts_with("cargo build --release --locked && "), "{build}");
+    assert_eq!(archive(build).as_deref(), Some("/tmp/roustabout.tar.gz"));
+    assert_eq!(archive(build), archive(line("tar -xzf")));
+    for program in ["web", "worker", "jobs"] {
+        assert!(build.split(' ').any(|word| word == format!("target/release/{program}")));
+    }
+}
