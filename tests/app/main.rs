@@ -64,11 +64,8 @@ mod project;
 mod readme;
 mod rename;
 mod sample; // sample
-<<<<<<< HEAD
-mod slow;
-=======
 mod scripts;
->>>>>>> sh
+mod slow;
 mod stop;
 mod supervision;
 mod support;
