@@ -89,3 +89,23 @@ fn without_redis_it_is_no_zero() {
     redis.stop();
     wait_for("503", || (web.get(INFO).status == 503).then_some(()));
 }
+
+#[test]
+fn a_server_that_answers_late_is_not_waited_for() {
+    let redis = Redis::start();
+    let web = Web::ready(&redis, &[TOKEN]);
+    // each question is answered in time, all of them together are not
+    let pause = || redis.ask::<()>(&["CLIENT", "PAUSE", "1500"]);
+    pause();
+    std::thread::scope(|scope| {
+        let answer = scope.spawn(|| web.get(INFO));
+        while !answer.is_finished() {
+            pause();
+        }
+        let answer = answer.join().unwrap();
+        assert_eq!(
+            (answer.status, answer.error()),
+            (503, "Redis did not answer in time".to_owned())
+        );
+    });
+}
