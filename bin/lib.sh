@@ -217,6 +217,7 @@ ensure_sidekiq() {
 tell_skipped() {
   ruby -rsidekiq -ractive_job -e '' 2>/dev/null ||
     skipped 'a real Sidekiq beside us' 'ruby-sidekiq ruby-activejob'
+  has promtool || skipped 'metrics as Prometheus reads them' 'prometheus'
   has chromedriver || skipped 'pages in a real browser' 'chromium chromium-driver'
   has monit || skipped 'supervision by a real monit' monit
   has systemd-analyze || skipped 'the systemd units' systemd

@@ -18,6 +18,9 @@ use super::words::{count, lasting, name, when};
 use crate::engine::inspect::{self, Queue};
 use crate::text::{about, plain};
 
+/// So many processes are named with a queue that they serve.
+const NAMED: usize = 20;
+
 pub(super) async fn show(seen: Seen) -> Response {
     let (queues, from) = (&seen.figures.queues.all, sought(&seen.query));
     let content = html! {
@@ -27,7 +30,7 @@ pub(super) async fn show(seen: Seen) -> Response {
             } @else {
                 table .rows {
                     (head())
-                    tbody { @for queue in queues.iter().skip(from).take(PAGE) { (row(queue)) } }
+                    tbody { @for queue in queues.iter().skip(from).take(PAGE) { (row(queue, &seen)) } }
                 }
                 (pages(&seen.uri, from, PAGE, queues.len()))
             }
@@ -45,7 +48,9 @@ fn head() -> Markup {
     }
 }
 
-fn row(queue: &Queue) -> Markup {
+fn row(queue: &Queue, seen: &Seen) -> Markup {
+    let processes = seen.figures.queues.processes.all.iter();
+    let mut serving = processes.filter(|process| process.queues.contains(&queue.name));
     let served = match queue.served_by {
         1 => "1 process".to_owned(),
         many => format!("{many} processes"),
@@ -61,7 +66,13 @@ fn row(queue: &Queue) -> Markup {
             td .number data-label="running" { (count(queue.running as u64)) }
             td data-label="served by" {
                 @if queue.served_by == 0 { span .state .bad[queue.size > 0] .mild[queue.size == 0] { "nobody" } }
-                @else { (served) }
+                @else {
+                    details data-key=(format!("served {}", queue.name)) {
+                        summary { (served) }
+                        @for process in serving.by_ref().take(NAMED) { div { (name(&process.identity)) } }
+                        @if serving.next().is_some() { div .faint { "and more" } }
+                    }
+                }
             }
             td data-label="limits" { (limits(queue)) }
             td { form method="post" action="/dashboard/queues" {
@@ -121,7 +132,7 @@ pub(super) async fn one(Named(queue): Named, seen: Seen) -> Result<Response, Tro
     let content = html! {
         section .card id="queue" data-live {
             @if !known.is_empty() {
-                table .rows { (head()) tbody { @for queue in &known { (row(queue)) } } }
+                table .rows { (head()) tbody { @for queue in &known { (row(queue, &seen)) } } }
             }
         }
         section .card id="jobs" data-live {
