@@ -141,6 +141,6 @@ async fn whatever_waits_first_in_the_queues() {
     let page = site.get("/queues").await;
     let cells = |cell: &str| page.matches(&format!("data-label=\"{cell}")).count();
     assert_eq!(cells("waiting\">1<"), HUGE, "{page}");
-    assert_eq!(cells("the next for\"></td>"), cells("waiting\">0<"), "{page}");
+    assert_eq!(cells("oldest waits\"></td>"), cells("waiting\">0<"), "{page}");
     assert_little(&site, before, "in all queues");
 }
