@@ -1,14 +1,11 @@
 //! What runs now, the longest first.
 
-use axum::extract::State;
-use axum::http::Uri;
 use axum::response::Response;
 use maud::{Markup, html};
 
 use super::Desk;
-use super::desk::Writable;
+use super::click::Click;
 use super::entries::{addressed, arguments};
-use super::fields::Fields;
 use super::page::Section;
 use super::paging::{PAGE, pages, sought};
 use super::seen::Seen;
@@ -74,12 +71,7 @@ pub(super) fn progress(status: &Status) -> Markup {
 }
 
 /// Cancels a job.
-pub(super) async fn steer(
-    State(desk): State<Desk>,
-    uri: Uri,
-    _: Writable,
-    form: Fields,
-) -> Result<Response, Trouble> {
+pub(super) async fn steer(Click { desk, uri, form }: Click) -> Result<Response, Trouble> {
     if form.get("action") != "cancel" || form.get("jid").is_empty() {
         return Err(Trouble::Bad("Cancel which job?".to_owned()));
     }

@@ -1,13 +1,10 @@
 //! The cron lines: when each comes next, and a button that does not wait for it.
 
-use axum::extract::State;
-use axum::http::Uri;
 use axum::response::Response;
 use maud::{Markup, html};
 
 use super::Desk;
-use super::desk::Writable;
-use super::fields::Fields;
+use super::click::Click;
 use super::page::Section;
 use super::paging::{PAGE, pages, sought};
 use super::seen::Seen;
@@ -67,12 +64,7 @@ fn row(line: &CronEntry, now: f64) -> Markup {
 }
 
 /// Enqueues a line's job now, or switches the line off or on.
-pub(super) async fn steer(
-    State(desk): State<Desk>,
-    uri: Uri,
-    _: Writable,
-    form: Fields,
-) -> Result<Response, Trouble> {
+pub(super) async fn steer(Click { desk, uri, form }: Click) -> Result<Response, Trouble> {
     let line = form.get("line");
     let done = match form.get("action") {
         "run" => run(&desk, line).await,

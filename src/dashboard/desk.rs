@@ -4,13 +4,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
-use axum::response::Response;
 use tokio::time::timeout;
 
-use super::told::Told;
-use super::trouble::{Trouble, lacking};
+use super::trouble::Trouble;
 use crate::engine::Redis;
 use crate::engine::inspect::Known;
 
@@ -57,22 +53,13 @@ impl Desk {
         }
     }
 
+    /// Whether there is a server that takes writes; or why not.
+    pub(super) async fn writable(&self) -> Result<(), String> {
+        let _ = timeout(RECONNECTS, self.redis.up()).await;
+        self.redis.status()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Redis>> {
         self.reader.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// That there is a server that takes writes: whoever clicks is told at once if not.
-pub(super) struct Writable;
-
-impl FromRequestParts<Desk> for Writable {
-    type Rejection = Response;
-
-    async fn from_request_parts(parts: &mut Parts, desk: &Desk) -> Result<Writable, Response> {
-        let _ = timeout(RECONNECTS, desk.redis.up()).await;
-        match desk.redis.status() {
-            Ok(()) => Ok(Writable),
-            Err(why) => Err(Told::bad(lacking(&why)).at(&parts.uri)),
-        }
     }
 }

@@ -54,8 +54,7 @@ impl Range {
 
 pub(super) async fn bars(redis: &Redis, range: Range, now: f64) -> RedisResult<Vec<Bar>> {
     if range == Range::Month {
-        let mut days = inspect::days(redis, 30).await?;
-        days.sort_by(|one, other| one.date.cmp(&other.date));
+        let days = inspect::days(redis, 30).await?;
         let bar = |day: inspect::Day| Bar {
             label: day.date,
             runs: Some((day.processed, day.failed)),

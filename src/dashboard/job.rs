@@ -11,9 +11,9 @@ use tokio::time::timeout;
 
 use super::Desk;
 use super::busy::{cancel, progress};
-use super::desk::Writable;
+use super::click::Click;
 use super::entries::addressed;
-use super::fields::{Fields, Named};
+use super::fields::Named;
 use super::outcomes::{label, of_one, verb};
 use super::page::Section;
 use super::seen::Seen;
@@ -206,11 +206,8 @@ fn beside(known: &Whereabouts) -> Markup {
 /// Retries, kills, deletes or cancels it, where the button stands. A second click, or one that comes
 /// late, must not hit another job with the same id.
 pub(super) async fn edit(
-    State(desk): State<Desk>,
     Named(jid): Named,
-    uri: Uri,
-    _: Writable,
-    form: Fields,
+    Click { desk, uri, form }: Click,
 ) -> Result<Response, Trouble> {
     let action = form.get("action");
     if action == "cancel" {

@@ -3,13 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::Desk;
-use super::desk::Writable;
+use super::click::Click;
 use super::entries::{SHORT, arguments, linked};
 use super::fields::Fields;
 use super::outcomes::{capital, label, summed_up, verb};
@@ -24,18 +22,6 @@ use crate::text::plain;
 
 /// Longer, and a platform's router gives a request up (Heroku: 30 s).
 const AT_WORK: Duration = Duration::from_secs(20);
-
-pub(super) async fn scheduled(seen: Seen) -> Result<Response, Trouble> {
-    show(seen, Set::Scheduled).await
-}
-
-pub(super) async fn retries(seen: Seen) -> Result<Response, Trouble> {
-    show(seen, Set::Retries).await
-}
-
-pub(super) async fn dead(seen: Seen) -> Result<Response, Trouble> {
-    show(seen, Set::Dead).await
-}
 
 /// The pages that this file has, and what stands on them.
 struct Kind {
@@ -92,7 +78,7 @@ fn sort(word: &str, set: Set) -> Sort {
     known.map_or(Sort::Time { last_first: set == Set::Dead }, |(_, sort)| *sort)
 }
 
-async fn show(seen: Seen, set: Set) -> Result<Response, Trouble> {
+pub(super) async fn show(seen: Seen, set: Set) -> Result<Response, Trouble> {
     let kind = kind(set);
     let want = Want {
         search: seen.query.get("search").to_owned(),
@@ -201,35 +187,9 @@ fn at(job: &Found) -> f64 {
     if let Place::Set { at, .. } = job.place { at } else { 0.0 }
 }
 
-pub(super) async fn edit_scheduled(
-    desk: State<Desk>,
-    uri: Uri,
-    _: Writable,
-    form: Fields,
-) -> Result<Response, Trouble> {
-    edit(&desk, &uri, &form, Set::Scheduled).await
-}
-
-pub(super) async fn edit_retries(
-    desk: State<Desk>,
-    uri: Uri,
-    _: Writable,
-    form: Fields,
-) -> Result<Response, Trouble> {
-    edit(&desk, &uri, &form, Set::Retries).await
-}
-
-pub(super) async fn edit_dead(
-    desk: State<Desk>,
-    uri: Uri,
-    _: Writable,
-    form: Fields,
-) -> Result<Response, Trouble> {
-    edit(&desk, &uri, &form, Set::Dead).await
-}
-
 /// Retries, kills or deletes the ticked ones, or all that the page's search finds.
-async fn edit(desk: &Desk, uri: &Uri, form: &Fields, set: Set) -> Result<Response, Trouble> {
+pub(super) async fn edit(click: Click, set: Set) -> Result<Response, Trouble> {
+    let Click { desk, uri, form } = &click;
     let (word, all) = match form.get("action").strip_suffix("-all") {
         Some(word) => (word, true),
         None => (form.get("action"), false),

@@ -1,6 +1,6 @@
 //! The dashboard: the pages under `/dashboard`, made on the server out of `engine::inspect`. One
-//! file a page; `page` is the frame around them, `seen` what all of them show, `told` what became
-//! of a click, `words` how numbers and times are written.
+//! file a page; `page` is the frame around them, `seen` what all of them show, `click` and
+//! `told` what a button asks for and what became of it, `words` how numbers and times are written.
 //!
 //! A page works without JavaScript. The script fetches the page that is open once more every few
 //! seconds and puts the parts marked `data-live` in the place of the old ones; so there is nothing
@@ -13,6 +13,7 @@ mod assets;
 mod busy;
 mod chart;
 mod classes;
+mod click;
 mod cron;
 mod desk;
 mod entries;
@@ -34,7 +35,9 @@ mod words;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::Redirect;
-use axum::routing::get;
+use axum::routing::{MethodRouter, get};
+
+use crate::engine::inspect::Set;
 
 pub use desk::Desk;
 
@@ -50,9 +53,9 @@ pub fn router<S: Clone + Send + Sync + 'static>(desk: Desk) -> Router<S> {
         .route("/dashboard/queues/{name}", get(queues::one))
         .route("/dashboard/busy", get(busy::show).post(busy::steer))
         .route("/dashboard/processes", get(processes::show).post(processes::steer))
-        .route("/dashboard/scheduled", get(jobs::scheduled).post(jobs::edit_scheduled))
-        .route("/dashboard/retries", get(jobs::retries).post(jobs::edit_retries))
-        .route("/dashboard/dead", get(jobs::dead).post(jobs::edit_dead))
+        .route("/dashboard/scheduled", list(Set::Scheduled))
+        .route("/dashboard/retries", list(Set::Retries))
+        .route("/dashboard/dead", list(Set::Dead))
         .route("/dashboard/jobs/{jid}", get(job::show).post(job::edit))
         .route("/dashboard/cron", get(cron::show).post(cron::steer))
         .route("/dashboard/classes", get(classes::show))
@@ -61,4 +64,10 @@ pub fn router<S: Clone + Send + Sync + 'static>(desk: Desk) -> Router<S> {
         .route("/dashboard/{*rest}", get(trouble::nowhere).post(trouble::nowhere))
         .layer(DefaultBodyLimit::max(FORM))
         .with_state(desk)
+}
+
+/// The page of a set, and its buttons.
+fn list(set: Set) -> MethodRouter<Desk> {
+    get(async move |seen| jobs::show(seen, set).await)
+        .post(async move |click| jobs::edit(click, set).await)
 }

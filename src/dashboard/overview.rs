@@ -2,6 +2,7 @@
 
 use axum::response::Response;
 use maud::{Markup, html};
+use tokio::time::timeout;
 
 use super::chart::charts;
 use super::entries::addressed;
@@ -18,7 +19,7 @@ const NAMED: usize = 5;
 
 pub(super) async fn show(seen: Seen) -> Result<Response, Trouble> {
     let range = Range::parse(seen.query.get("range"));
-    let bars = tokio::time::timeout(seen::PATIENCE, bars(&seen.redis, range, seen.now())).await;
+    let bars = timeout(seen::PATIENCE, bars(&seen.redis, range, seen.now())).await;
     let bars = bars.unwrap_or_else(|_| Ok(Vec::new()))?;
     let content = html! {
         (problems(&seen.figures))
@@ -81,11 +82,9 @@ fn names(queues: &[&Queue]) -> Markup {
 
 /// The numbers on top.
 fn totals(figures: &Figures) -> Markup {
-    let (queues, processes) = (&figures.queues.all, &figures.queues.processes.all);
-    let waiting: usize = queues.iter().map(|queue| queue.size).sum();
+    let processes = &figures.queues.processes;
+    let (waiting, busy, places) = (figures.queues.waiting(), processes.busy(), processes.places());
     let latency = longest_wait(figures);
-    let busy: usize = processes.iter().map(|process| process.busy).sum();
-    let places: usize = processes.iter().map(|process| process.concurrency).sum();
     let tile = |title: &str, number: u64, more: String, bad: bool| {
         html! {
             div .tile .bad[bad] { dt { (title) } dd .wide[number >= 1_000_000] { (count(number)) } dd .more { (more) } }

@@ -42,11 +42,11 @@ impl Section {
     /// How many there are of what the page lists, if that is worth knowing everywhere.
     fn number(self, seen: &Seen) -> Option<usize> {
         let figures = &seen.figures;
-        let processes = || figures.queues.processes.all.iter();
+        let processes = &figures.queues.processes;
         match self {
-            Section::Queues => Some(figures.queues.all.iter().map(|queue| queue.size).sum()),
-            Section::Busy => Some(processes().map(|process| process.busy).sum()),
-            Section::Processes => Some(processes().count()),
+            Section::Queues => Some(figures.queues.waiting()),
+            Section::Busy => Some(processes.busy()),
+            Section::Processes => Some(processes.all.len()),
             Section::Scheduled => Some(figures.scheduled.jobs),
             Section::Retries => Some(figures.retry.jobs),
             Section::Dead => Some(figures.dead),

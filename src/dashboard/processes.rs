@@ -1,13 +1,9 @@
 //! The worker processes, ours and Sidekiq's, and the buttons that quiet and stop them.
 
-use axum::extract::State;
-use axum::http::Uri;
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::Desk;
-use super::desk::Writable;
-use super::fields::Fields;
+use super::click::Click;
 use super::page::Section;
 use super::paging::{PAGE, pages, sought};
 use super::seen::Seen;
@@ -23,15 +19,15 @@ const NAMED: usize = 12;
 pub(super) async fn show(seen: Seen) -> Response {
     let (processes, now) = (&seen.figures.queues.processes.all, seen.now());
     let from = sought(&seen.query);
-    let sum = |of: fn(&Process) -> u64| processes.iter().map(of).sum::<u64>();
+    let all = &seen.figures.queues.processes;
     let content = html! {
         section .card id="processes" data-live {
             @if processes.is_empty() {
                 p .empty { "No worker process is alive. On Heroku: heroku ps:scale worker=1" }
             } @else {
                 div .row {
-                    p .faint { (count(sum(|it| it.busy as u64))) " of " (count(sum(|it| it.concurrency as u64)))
-                        " places busy, " (bytes(sum(|it| it.rss_kib * 1_024))) " together" }
+                    p .faint { (count(all.busy() as u64)) " of " (count(all.places() as u64))
+                        " places busy, " (bytes(all.resident())) " together" }
                     form .row method="post" action="/dashboard/processes" {
                         button name="action" value="quiet-all" { "Quiet all" }
                         details .sure data-key="stop" { summary { "Stop all…" }
@@ -87,12 +83,7 @@ fn row(process: &Process, now: f64) -> Markup {
 }
 
 /// Quiets or stops one, or all that take commands.
-pub(super) async fn steer(
-    State(desk): State<Desk>,
-    uri: Uri,
-    _: Writable,
-    form: Fields,
-) -> Result<Response, Trouble> {
+pub(super) async fn steer(Click { desk, uri, form }: Click) -> Result<Response, Trouble> {
     let seen = inspect::processes(&desk.to_read().await?).await?;
     let (word, all) = match form.get("action").strip_suffix("-all") {
         Some(word) => (word, true),

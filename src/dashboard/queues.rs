@@ -1,14 +1,11 @@
 //! The queues: what waits, who serves them, pause and resume; and the jobs of one of them.
 
-use axum::extract::State;
-use axum::http::Uri;
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::Desk;
-use super::desk::Writable;
+use super::click::Click;
 use super::entries::{addressed, arguments, linked};
-use super::fields::{Fields, Named};
+use super::fields::Named;
 use super::page::Section;
 use super::paging::{PAGE, pages, sought};
 use super::seen::Seen;
@@ -102,12 +99,7 @@ fn limits(queue: &Queue) -> Markup {
 }
 
 /// Pause or resume.
-pub(super) async fn steer(
-    State(desk): State<Desk>,
-    uri: Uri,
-    _: Writable,
-    form: Fields,
-) -> Result<Response, Trouble> {
+pub(super) async fn steer(Click { desk, uri, form }: Click) -> Result<Response, Trouble> {
     let queue = form.get("queue");
     let (steered, what) = match form.get("action") {
         "pause" => {

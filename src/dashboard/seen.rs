@@ -18,7 +18,7 @@ use super::{Desk, words};
 use crate::engine::inspect::{self, Figures};
 use crate::engine::{Redis, ServerInfo};
 
-/// All reads of a page together; who looks at it waits no longer.
+/// For each of the reads that all pages make: who looks waits no longer for them.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// From this share of its memory on, a server is as good as full.
 const NEARLY: f64 = 0.95;

@@ -38,7 +38,7 @@ pub use history::{Day, Sample, days, history};
 pub use holds::Hold;
 pub use moves::{Edit, Outcome};
 pub use pages::{Page, Sort, Want, page};
-pub use picks::{pick, pick_all};
+pub use picks::pick_all;
 pub use queue_list::{Known, Queue, Queues, queues};
 pub use search::{Search, find};
 pub use sets::{DEAD_AT_MOST, Listing, Set, list};

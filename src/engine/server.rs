@@ -22,8 +22,6 @@ pub struct ServerInfo {
     pub maxclients: u64,
     /// Whether it only follows another one, and takes no writes.
     pub replica: bool,
-    /// For how many seconds it has run; 0 if unknown.
-    pub uptime: u64,
     loading: bool,
     release: Option<(bool, u32, u32)>,
 }
@@ -48,7 +46,6 @@ impl ServerInfo {
             clients: number("connected_clients"),
             maxclients: number("maxclients"),
             replica: text("role") == "slave",
-            uptime: number("uptime_in_seconds"),
             loading: text("loading") == "1",
             release: release(brand == "Valkey", version),
         }
@@ -125,7 +122,7 @@ mod tests {
     #[test]
     fn facts() {
         let info = ServerInfo::parse(
-            "redis_version:7.0.15\r\nrole:slave\r\nmaxmemory:26214400\r\naof_enabled:1\r\nmaxclients:20\r\nuptime_in_seconds:77\r\n",
+            "redis_version:7.0.15\r\nrole:slave\r\nmaxmemory:26214400\r\naof_enabled:1\r\nmaxclients:20\r\n",
         );
         assert_eq!(info.version, "Redis 7.0.15");
         assert_eq!(
@@ -137,7 +134,6 @@ mod tests {
             "Redis 7.0.15, append-only file, eviction policy unknown, 0 of 20 connections"
         );
         assert!(info.not_ready(false).is_some() && info.not_ready(true).is_none() && info.replica);
-        assert_eq!((info.uptime, ServerInfo::parse("").uptime), (77, 0));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use redis::RedisResult;
 use tokio::time::timeout;
 
 use super::{Page, apart};
-use crate::engine::inspect::{self, Figures, Known, Process, Queue, Timed};
+use crate::engine::inspect::{self, Figures, Known, Queue, Timed};
 use crate::engine::{Redis, ServerInfo};
 
 /// All questions to Redis together, for one who asks every few seconds: a scraper gives up after ten.
@@ -99,28 +99,18 @@ impl Told {
     }
 
     fn processes(&self, page: &mut Page) {
-        let all = &self.figures.queues.processes.all;
-        let sum = |of: fn(&Process) -> usize| all.iter().map(of).sum::<usize>() as u64;
+        let processes = &self.figures.queues.processes;
+        let quiet = processes.all.iter().filter(|process| process.quiet).count();
         let mut gauge = |name: &str, help: &str, value: u64| page.gauge(name, help, value as f64);
         let help = "Live worker processes, Sidekiq's included.";
-        gauge("roustabout_processes", help, all.len() as u64);
-        gauge(
-            "roustabout_processes_quiet",
-            "Those of them that take no new job.",
-            sum(|it| it.quiet.into()),
-        );
-        gauge("roustabout_jobs_busy", "Jobs that they run.", sum(|it| it.busy));
-        gauge(
-            "roustabout_concurrency",
-            "Jobs that they could run at once.",
-            sum(|it| it.concurrency),
-        );
+        gauge("roustabout_processes", help, processes.all.len() as u64);
+        let help = "Those of them that take no new job.";
+        gauge("roustabout_processes_quiet", help, quiet as u64);
+        gauge("roustabout_jobs_busy", "Jobs that they run.", processes.busy() as u64);
+        let help = "Jobs that they could run at once.";
+        gauge("roustabout_concurrency", help, processes.places() as u64);
         let help = "Resident memory of all of them.";
-        gauge(
-            "roustabout_processes_resident_memory_bytes",
-            help,
-            sum(|it| it.rss_kib as usize * 1_024),
-        );
+        gauge("roustabout_processes_resident_memory_bytes", help, processes.resident());
     }
 
     fn jobs(&self, page: &mut Page) {

@@ -47,12 +47,12 @@ struct Sums {
 }
 
 fn sums(figures: &Figures) -> Sums {
-    let (queues, processes) = (&figures.queues.all, &figures.queues.processes.all);
+    let (queues, processes) = (&figures.queues, &figures.queues.processes);
     Sums {
-        enqueued: queues.iter().map(|queue| queue.size).sum(),
-        latency: queues.iter().filter_map(|queue| queue.latency).fold(0.0, f64::max),
-        busy: processes.iter().map(|process| process.busy).sum(),
-        places: processes.iter().map(|process| process.concurrency).sum(),
+        enqueued: queues.waiting(),
+        latency: queues.all.iter().filter_map(|queue| queue.latency).fold(0.0, f64::max),
+        busy: processes.busy(),
+        places: processes.places(),
     }
 }
 

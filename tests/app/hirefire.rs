@@ -94,18 +94,19 @@ fn without_redis_it_is_no_zero() {
 fn a_server_that_answers_late_is_not_waited_for() {
     let redis = Redis::start();
     let web = Web::ready(&redis, &[TOKEN]);
-    // each question is answered in time, all of them together are not
+    // each question is answered in time, all of them together are not; again where this machine let
+    // several pass between two pauses
     let pause = || redis.ask::<()>(&["CLIENT", "PAUSE", "1500"]);
-    pause();
-    std::thread::scope(|scope| {
-        let answer = scope.spawn(|| web.get(INFO));
-        while !answer.is_finished() {
-            pause();
-        }
-        let answer = answer.join().unwrap();
-        assert_eq!(
-            (answer.status, answer.error()),
-            (503, "Redis did not answer in time".to_owned())
-        );
-    });
+    let late = || {
+        pause();
+        std::thread::scope(|scope| {
+            let answer = scope.spawn(|| web.get(INFO));
+            while !answer.is_finished() {
+                pause();
+            }
+            let answer = answer.join().unwrap();
+            answer.status == 503 && answer.error() == "Redis did not answer in time"
+        })
+    };
+    assert!((0..5).any(|_| late()), "waited for all the same");
 }

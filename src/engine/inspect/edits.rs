@@ -30,8 +30,6 @@ pub struct Edited {
     /// The time was up before all were looked at. (What is done, stays done: the same once more
     /// does the rest.)
     pub unfinished: bool,
-    /// How many are left then, about; of a search nobody knows.
-    pub rest: Option<usize>,
 }
 
 /// So many of those that were left are told.
@@ -62,7 +60,6 @@ pub async fn edit_all(
     let (before, mut all) = (list(redis, set, 0).await?, Edited::default());
     let needle = Needle::of(search);
     let mut walk = Walk::through(set, needle.as_ref().and_then(Needle::pattern));
-    let all_in_all = needle.is_none().then_some(before.total);
     let late = || until.is_some_and(|until| Instant::now() >= until);
     // what has come back in the meantime, because it failed again, is not done twice
     let since = |at: f64| set == Set::Dead && at > before.now;
@@ -71,11 +68,11 @@ pub async fn edit_all(
         let page = page.into_iter().filter(|(raw, at)| !since(*at) && fits(raw));
         let page: Vec<Vec<u8>> = page.map(|(raw, _)| raw).collect();
         if page.is_empty() && late() {
-            return Ok(all.stopped(all_in_all));
+            return Ok(Edited { unfinished: true, ..all });
         }
         for slice in slices(&page) {
             if late() {
-                return Ok(all.stopped(all_in_all));
+                return Ok(Edited { unfinished: true, ..all });
             }
             all.carry_out(redis, edit, (set.key(), Some(set)), slice).await?;
             progress(all.done + all.left_in_all, before.total);
@@ -131,13 +128,6 @@ fn source(place: &Place) -> Option<(String, Option<Set>)> {
 }
 
 impl Edited {
-    /// Of so many, if anybody knows how many match.
-    fn stopped(mut self, all: Option<usize>) -> Edited {
-        self.unfinished = true;
-        self.rest = all.map(|all| all.saturating_sub(self.done + self.left_in_all));
-        self
-    }
-
     async fn carry_out(
         &mut self,
         redis: &Redis,

@@ -30,6 +30,23 @@ pub struct Processes {
     pub unreadable: usize,
 }
 
+impl Processes {
+    /// How many jobs they run, as of their last heartbeats.
+    pub fn busy(&self) -> usize {
+        self.all.iter().map(|process| process.busy).sum()
+    }
+
+    /// How many they could run at once.
+    pub fn places(&self) -> usize {
+        self.all.iter().map(|process| process.concurrency).sum()
+    }
+
+    /// Their memory together, in bytes.
+    pub fn resident(&self) -> u64 {
+        self.all.iter().map(|process| process.rss_kib * 1_024).sum()
+    }
+}
+
 /// A live worker process.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Process {

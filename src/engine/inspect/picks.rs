@@ -15,12 +15,7 @@ use super::sets::{FIRST_PAGE, Set, next_page};
 /// Times asked about in one write: the jobs come along, of whatever size.
 const AT_ONCE: usize = 50;
 
-/// The job of a set with this time and this jid, as a list shows them.
-pub async fn pick(redis: &Redis, set: Set, at: f64, jid: &str) -> RedisResult<Option<Found>> {
-    Ok(pick_all(redis, set, &[(at, jid.to_owned())]).await?.pop())
-}
-
-/// Those of these jobs that are still there. Of jobs that have time and jid in common there are as
+/// Those of these jobs, told by time and jid as a list shows them, that are still there. Of jobs that have time and jid in common there are as
 /// many as are asked for.
 pub async fn pick_all(redis: &Redis, set: Set, jobs: &[(f64, String)]) -> RedisResult<Vec<Found>> {
     let wanted = jobs.iter().map(|(at, jid)| (*at, cut(jid).to_owned()));

@@ -34,6 +34,13 @@ pub struct Queues {
     pub strange: usize,
 }
 
+impl Queues {
+    /// How many jobs wait in all of them.
+    pub fn waiting(&self) -> usize {
+        self.all.iter().map(|queue| queue.size).sum()
+    }
+}
+
 /// A queue.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Queue {
